@@ -1,0 +1,111 @@
+/// \file
+/// The job: what the user asks for, from an INI file and the command line.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "prune_sweep/core/record.hpp"
+#include "prune_sweep/core/variant.hpp"
+
+namespace prune_sweep {
+
+enum class DType : uint8_t { kBfloat16, kFloat32 };
+enum class DeviceKind : uint8_t { kAuto, kCpu, kCuda };
+
+std::string_view name(DType dtype);
+std::string_view name(DeviceKind device);
+DType parse_dtype(std::string_view text, std::string_view where);
+DeviceKind parse_device(std::string_view text, std::string_view where);
+
+/// How many questions of a task are taken, by the harness's rule: always the first ones.
+struct Limit {
+  /// Below 1 a share, rounded up; from 1 on a number of questions. Nothing: all.
+  std::optional<double> value;
+
+  size_t of(size_t num_questions) const;
+};
+
+/// How few-shot exemplars are chosen.
+enum class Exemplars : uint8_t {
+  kSampled,  ///< drawn anew for every question, as the harness does for GSM8K
+  kFixed,    ///< the first ones, the same for all questions
+};
+
+/// What a job says about one benchmark.
+struct BenchmarkRequest {
+  std::string name;
+  std::filesystem::path dir;
+  Limit limit;
+  int32_t shots = 5;
+  Exemplars exemplars = Exemplars::kSampled;
+  int32_t max_new_tokens = 256;
+  BenchmarkKind kind = BenchmarkKind::kMultipleChoice;
+};
+
+struct Job {
+  struct Model {
+    std::filesystem::path path;
+    DType dtype = DType::kBfloat16;
+    DeviceKind device = DeviceKind::kAuto;
+  };
+  /// `variant = NAME: EDITS`, kept as text until the number of layers is known.
+  struct NamedEdits {
+    std::string name;
+    std::string edits;
+  };
+  struct Sweep {
+    std::string layers = "all";
+    std::vector<Percent> magnitude;
+    MagnitudeScope scope = MagnitudeScope::kTensor;
+    std::vector<NamedEdits> variants;
+  };
+
+  std::string source;  ///< the job file's path, for messages
+  Model model;
+  Sweep sweep;
+  std::vector<BenchmarkRequest> benchmarks;
+  std::filesystem::path output_dir;
+};
+
+/// A benchmark the program knows: it gives the job file the keys NAME, NAME-limit and NAME-shots,
+/// and NAME-exemplars where answers are generated.
+struct BenchmarkKeys {
+  std::string name;
+  BenchmarkKind kind = BenchmarkKind::kMultipleChoice;
+};
+
+/// Reads a job file and applies `overrides` ("--section.key=value"): they replace the file's
+/// values, and of several for one key the last counts; only those of sweep.variant add up. Input
+/// paths are taken relative to the job file, output.dir relative to the working directory; both
+/// come out absolute. Throws Error (kBadInput) naming file, key and value: unknown or repeated
+/// keys, values out of range.
+Job read_job(
+    const std::filesystem::path& path,
+    const std::vector<std::string>& overrides,
+    const std::vector<BenchmarkKeys>& known);
+
+/// As read_job, from text. `base` is what relative input paths start from; `source` names the text
+/// in messages.
+Job parse_job(
+    const std::string& text,
+    const std::string& source,
+    const std::filesystem::path& base,
+    const std::vector<std::string>& overrides,
+    const std::vector<BenchmarkKeys>& known);
+
+/// A job file with every key, its meaning and default. It is a valid job but for the paths.
+std::string default_job_text(const std::vector<BenchmarkKeys>& known);
+
+/// The job as an INI file with every key and absolute paths: what stands in RUN/job.ini.
+std::string resolved_job_text(const Job& job);
+
+/// baseline, the single drops, the magnitude levels, the named variants, in this order.
+/// Throws Error (kBadInput) for layers the model lacks and for duplicate or unusable names.
+std::vector<Variant> enumerate_variants(const Job& job, int32_t num_layers);
+
+}  // namespace prune_sweep

@@ -1,0 +1,88 @@
+/// \file
+/// Evaluates variants of one model: ids in, log-likelihoods and texts out. The only way into the
+/// layer that knows libtorch; its interface is free of it.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "prune_sweep/core/job.hpp"
+#include "prune_sweep/core/record.hpp"
+#include "prune_sweep/core/variant.hpp"
+#include "prune_sweep/model/checkpoint.hpp"
+#include "prune_sweep/text/tokenizer.hpp"
+
+namespace prune_sweep {
+
+struct EngineSettings {
+  DType dtype = DType::kBfloat16;
+  DeviceKind device = DeviceKind::kCpu;
+  int32_t num_threads = 0;  ///< 0: as many as the process may use
+};
+
+/// Continuations to score after one context (eval-spec: token-level log-likelihood).
+struct LoglikRequest {
+  std::vector<int32_t> context;                     // [context_len], not empty
+  std::vector<std::vector<int32_t>> continuations;  // [choices][continuation_len], none empty
+};
+
+struct ContinuationScore {
+  float loglik = 0;  ///< sum over the continuation's tokens, natural logarithm, float32 log-softmax
+  bool greedy = false;  ///< every token was the arg-max
+};
+
+struct GenerationRequest {
+  std::vector<int32_t> prompt;  // [prompt_len], not empty
+  int32_t max_new_tokens = 0;
+  std::vector<std::string> until;  ///< the text ends before the first of these
+};
+
+struct Generation {
+  std::vector<int32_t> ids;  ///< as produced, an end-of-text token included
+  std::string text;          ///< decoded, special tokens skipped, cut at the stop string
+  StopReason stop = StopReason::kLength;
+};
+
+class Engine {
+ public:
+  /// Maps the weights of `model_dir`; with float32 they are converted once. Called now and then
+  /// during long work, `on_progress` tells that the engine lives. Throws Error (kBadInput) for a
+  /// device that is not there.
+  Engine(
+      const std::filesystem::path& model_dir,
+      const EngineSettings& settings,
+      std::function<void()> on_progress = [] {});
+  ~Engine();
+
+  const ModelConfig& config() const;
+  /// Version of libtorch, such as "2.11.0".
+  static std::string torch_version();
+
+  /// Scores every request under every variant: [variants][requests][continuations].
+  /// Common prefixes of the requests and common layers of the variants are computed once.
+  /// Throws Error (kInternal, naming variant and request) when a log-likelihood is not finite.
+  std::vector<std::vector<std::vector<ContinuationScore>>> loglik(
+      std::span<const Variant> variants, std::span<const LoglikRequest> requests);
+
+  /// Greedy generation: [variants][requests]. Ties go to the lowest id.
+  std::vector<std::vector<Generation>> generate(
+      std::span<const Variant> variants,
+      std::span<const GenerationRequest> requests,
+      const Tokenizer& tokenizer);
+
+  /// The `count` likeliest next tokens with their log-probabilities, best first, ties by lowest id.
+  std::vector<std::pair<int32_t, float>> next_token(
+      const Variant& variant, std::span<const int32_t> ids, int32_t count);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace prune_sweep

@@ -1,0 +1,50 @@
+/// \file
+/// What a job refers to, read and checked: model directory, tokenizer, questions. Torch-free, so
+/// that everything wrong with them is found before any work starts.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "prune_sweep/benchmarks/benchmark.hpp"
+#include "prune_sweep/core/job.hpp"
+#include "prune_sweep/core/plan.hpp"
+#include "prune_sweep/model/model_config.hpp"
+#include "prune_sweep/text/tokenizer.hpp"
+
+namespace prune_sweep {
+
+/// The keys that the known benchmarks give job files.
+std::vector<BenchmarkKeys> benchmark_keys();
+
+/// A job with its small files in memory; no weights.
+struct Inputs {
+  Job job;
+  ModelConfig config;
+  Tokenizer tokenizer;
+  std::vector<std::unique_ptr<Benchmark>> benchmarks;  // as in job.benchmarks
+};
+
+/// Throws Error (kBadInput) naming the file for whatever cannot be used.
+Inputs read_inputs(Job job);
+
+/// How much of the weights is looked at.
+enum class WeightsCheck : uint8_t {
+  kNone,     ///< none: `plan` works without weights
+  kHeaders,  ///< names, shapes, sizes and finite values
+  kDigest,   ///< and their SHA-256, which every record's key contains
+};
+
+/// The device the job's evaluators will use: "cpu" or "cuda". Throws Error (kBadInput) for cuda
+/// without a device.
+std::string resolve_device(const Job& job);
+
+/// Expands the job. Every prompt is built and tokenized; none may be longer than the model's
+/// positions.
+Plan plan_of(const Inputs& inputs, WeightsCheck weights);
+
+/// Identifies the selected questions of all benchmarks: equal where two hosts have the same data.
+std::string questions_digest(const std::vector<std::unique_ptr<Benchmark>>& benchmarks);
+
+}  // namespace prune_sweep

@@ -1,0 +1,95 @@
+/// \file
+/// Everything that master, supervisors and evaluators say to each other. The same messages travel
+/// over MPI (master <-> supervisor of a rank) and over a socket pair (supervisor <-> its
+/// evaluator); a supervisor passes most of them on unread.
+///
+///     master                 supervisor                evaluator
+///       | ------- Setup ---------> | ------- Setup -------> |   once; reads model and data
+///       | <------ Ready ---------- | <------ Ready -------- |   once per evaluator process
+///       | ------- Lease ---------> | ------- Lease -------> |   a unit, with an attempt number
+///       | <------ Progress ------- | <------ Progress ----- |   at least every few seconds
+///       | <------ Result --------- | <------ Result ------- |   or Failure, by either of the two
+///       | ------- Committed -----> |                        |   the records are on disk
+///       | ------- Stop ----------> | (closes the socket)    |
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "prune_sweep/core/record.hpp"
+
+namespace prune_sweep {
+
+/// What an evaluator needs before its first lease.
+struct Setup {
+  std::string job_text;  ///< the resolved job
+  std::string
+      questions_sha256;  ///< what the data on the worker's host must give: see questions_digest()
+  int32_t num_threads = 1;
+};
+
+/// An evaluator has loaded model and data.
+struct Ready {
+  std::string host;
+  std::string device;
+  std::string torch_version;
+  double load_s = 0;
+};
+
+/// A unit, or what is missing of it, given to a worker.
+struct Lease {
+  int32_t unit = 0;
+  int32_t attempt = 0;  ///< fences results of earlier attempts
+  std::string benchmark;
+  std::vector<std::string> variant_names;
+  std::vector<std::string> variant_edits;  ///< canonical texts
+  std::vector<int32_t> questions;          ///< indices in the benchmark's selected questions
+};
+
+/// Work goes on.
+struct Progress {
+  int32_t unit = 0;
+  int32_t attempt = 0;
+};
+
+/// The records of a lease, variant by variant.
+struct Result {
+  int32_t unit = 0;
+  int32_t attempt = 0;
+  double elapsed_s = 0;
+  BenchmarkKind kind = BenchmarkKind::kMultipleChoice;
+  std::vector<Record> records;  // [variants * questions]
+};
+
+/// Whose fault a failure is: only infrastructure is worth another try.
+enum class FailureClass : uint8_t { kInfrastructure = 0, kTask = 1, kInput = 2 };
+
+struct Failure {
+  int32_t unit = -1;  ///< -1: before any lease
+  int32_t attempt = 0;
+  FailureClass failure = FailureClass::kInfrastructure;
+  std::string text;
+};
+
+struct Committed {
+  int32_t unit = 0;
+};
+
+/// Nothing more to do: leave.
+struct Stop {};
+
+/// The order is the type's number on the wire: append only.
+using Message = std::variant<Setup, Ready, Lease, Progress, Result, Failure, Committed, Stop>;
+
+/// Message to bytes and back, with a version and a CRC-32C. decode() throws Error (kInternal) for
+/// bytes that are damaged or of another version.
+std::string encode(const Message& message);
+Message decode(std::string_view bytes);
+
+/// Name of the message's type, for logs.
+std::string_view message_name(const Message& message);
+
+}  // namespace prune_sweep

@@ -1,0 +1,75 @@
+/// \file
+/// What the journals of a run say, in terms of a plan.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "prune_sweep/core/plan.hpp"
+#include "prune_sweep/core/record_table.hpp"
+#include "prune_sweep/sweep/journal.hpp"
+
+namespace prune_sweep {
+
+/// One attempt at a unit, committed or failed.
+struct Attempt {
+  int32_t unit = 0;
+  int32_t attempt = 0;
+  int32_t rank = 0;
+  double started_s = 0;  ///< seconds since 1970-01-01 UTC
+  double elapsed_s = 0;
+  std::string outcome;  ///< "committed" or the failure's text
+};
+
+struct History {
+  explicit History(const Plan& plan) : records(plan) {}
+
+  RecordTable records;
+  std::vector<StartEntry> starts;
+  std::vector<WorkerEntry> workers;
+  std::vector<Attempt> attempts;
+  /// Records that were there already: the same bits again, or others. The first one stays.
+  int64_t num_duplicates_same = 0;
+  int64_t num_duplicates_different = 0;
+  int64_t num_foreign_records =
+      0;  ///< of another model, data or rule: kept in the journal, not used
+  uint64_t num_unreadable_bytes = 0;
+};
+
+/// Adds journal entries to a history, matching records to places by their keys.
+class HistoryBuilder {
+ public:
+  explicit HistoryBuilder(const Plan& plan);
+
+  void add(const JournalEntry& entry);
+  /// All entries of a file, damage counted.
+  void add(const Replay& replay);
+
+  History take() { return std::move(history_); }
+
+ private:
+  void add_result(const ResultEntry& entry);
+  void add_record(
+      const std::string& variant_key,
+      const std::string& question_key,
+      BenchmarkKind kind,
+      const Record& record);
+
+  const Plan* plan_;
+  History history_;
+  /// What a variant's key stands for: a benchmark, and every variant that is the same model.
+  struct Places {
+    int32_t benchmark = 0;
+    std::vector<int32_t> variants;
+  };
+  std::map<std::string, Places> places_by_key_;
+  std::map<std::string, std::pair<int32_t, int32_t>> question_by_key_;  // (benchmark, question)
+};
+
+/// Replays the journal files in order. Throws Error (kBadInput) naming a file that cannot be read.
+History read_history(const Plan& plan, const std::vector<std::filesystem::path>& journals);
+
+}  // namespace prune_sweep

@@ -1,0 +1,98 @@
+/// \file
+/// The journal: append-only, checksummed, one file per start. What it holds is committed; all else
+/// can be made again.
+///
+/// An entry is `magic u32 | length u32 | sequence u64 | type u16 | crc32c u32 | payload`,
+/// little-endian; the CRC covers length to type and the payload.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "prune_sweep/core/record.hpp"
+
+namespace prune_sweep {
+
+/// First entry of every file: a start of the run.
+struct StartEntry {
+  std::string run_id;
+  std::string command_line;
+  std::string program_version;
+  double started_s = 0;  ///< seconds since 1970-01-01 UTC
+};
+
+/// A worker's evaluator is ready.
+struct WorkerEntry {
+  int32_t rank = 0;
+  std::string host;
+  std::string device;
+  std::string torch_version;
+};
+
+/// A unit's records. Keys make them independent of the plan they were computed under.
+struct ResultEntry {
+  int32_t unit = 0;
+  int32_t attempt = 0;
+  int32_t rank = 0;
+  double started_s = 0;  ///< seconds since 1970-01-01 UTC
+  double elapsed_s = 0;
+  BenchmarkKind kind = BenchmarkKind::kMultipleChoice;
+  std::vector<std::string> variant_keys;
+  std::vector<std::string> question_keys;
+  std::vector<Record> records;  // [variants * questions]
+};
+
+/// An attempt that gave nothing.
+struct FailureEntry {
+  int32_t unit = 0;
+  int32_t attempt = 0;
+  int32_t rank = 0;
+  double started_s = 0;
+  double elapsed_s = 0;
+  bool given_up = false;  ///< the unit is not tried again in this start
+  std::string text;
+};
+
+/// Values are on disk: append, never renumber.
+using JournalEntry = std::variant<StartEntry, WorkerEntry, ResultEntry, FailureEntry>;
+
+/// Writes one journal file.
+class Journal {
+ public:
+  /// Creates `path`, which must not exist. Throws Error (kDisk).
+  static Journal create(const std::filesystem::path& path);
+  ~Journal();
+  Journal(Journal&& other) noexcept;
+  Journal& operator=(Journal&&) = delete;
+
+  /// Appends to the file, not yet to the disk. Throws Error (kDisk).
+  void append(const JournalEntry& entry);
+  /// What was appended is on the disk when it returns. Throws Error (kDisk).
+  void commit();
+
+ private:
+  Journal(std::filesystem::path path, int fd) : path_(std::move(path)), fd_(fd) {}
+
+  std::filesystem::path path_;
+  int fd_;
+  uint64_t sequence_ = 0;
+};
+
+/// What a journal file holds, and what of it could not be read.
+struct Replay {
+  std::vector<JournalEntry> entries;
+  uint64_t num_damaged_bytes = 0;  ///< skipped in the middle, up to the next whole entry
+  uint64_t num_torn_bytes = 0;     ///< at the end: a write that was cut short
+};
+
+/// Reads the bytes of a journal file. Never throws: damage is skipped and counted.
+Replay replay(std::string_view bytes);
+
+/// One entry as it stands in a file.
+std::string journal_bytes(const JournalEntry& entry, uint64_t sequence);
+
+}  // namespace prune_sweep

@@ -1,0 +1,42 @@
+/// \file
+/// Messages between ranks. Everything that calls MPI is here.
+#pragma once
+
+#include <cstdint>
+#include <list>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "prune_sweep/protocol/message.hpp"
+
+namespace prune_sweep {
+
+/// Starts MPI and ends it. One thread calls MPI; errors come back as Error, not as an abort.
+class MpiLink {
+ public:
+  MpiLink(int* argc, char*** argv);
+  ~MpiLink();
+  MpiLink(const MpiLink&) = delete;
+  MpiLink& operator=(const MpiLink&) = delete;
+
+  int rank() const { return rank_; }
+  int size() const { return size_; }
+  /// Number of ranks on this rank's host.
+  int host_size() const { return host_size_; }
+
+  /// Hands a message over; it is on its way when this returns, its buffer is kept until it is sent.
+  void send(int rank, const Message& message);
+  /// The next message from any rank, with its sender, if one has arrived.
+  std::optional<std::pair<int, Message>> poll();
+
+ private:
+  struct PendingSend;
+
+  int rank_ = 0;
+  int size_ = 1;
+  int host_size_ = 1;
+  std::list<PendingSend> pending_;
+};
+
+}  // namespace prune_sweep

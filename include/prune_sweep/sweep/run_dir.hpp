@@ -1,0 +1,63 @@
+/// \file
+/// The run directory: every path of a run in one place, and how its files are written.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace prune_sweep {
+
+class RunDir {
+ public:
+  explicit RunDir(std::filesystem::path path) : path_(std::move(path)) {}
+
+  const std::filesystem::path& path() const { return path_; }
+  std::filesystem::path job() const { return path_ / "job.ini"; }
+  std::filesystem::path plan() const { return path_ / "plan.json"; }
+  std::filesystem::path archive() const { return path_ / "archive.h5"; }
+  std::filesystem::path status() const { return path_ / "status.json"; }
+  std::filesystem::path done() const { return path_ / "DONE"; }
+  std::filesystem::path lock() const { return path_ / "lock"; }
+  std::filesystem::path log(int rank) const;
+
+  /// The journal files, oldest first.
+  std::vector<std::filesystem::path> journals() const;
+  /// The name of the next one, after all there are: journal-0001.bin, journal-0002.bin, ...
+  std::filesystem::path next_journal() const;
+
+  /// Whether a run was started here.
+  bool is_run() const;
+
+  /// Throws Error (kBadInput) unless a run can be made or resumed here: a folder that holds
+  /// something else, or a parent that cannot be written, is refused. Makes nothing.
+  void require_usable() const;
+  /// Makes the folder and its log folder. Throws Error (kDisk).
+  void create() const;
+
+ private:
+  std::filesystem::path path_;
+};
+
+/// Replaces `path` by `text` so that a reader sees the old file or the new one, and it outlives a
+/// crash of the machine. Throws Error (kDisk).
+void write_file_atomically(const std::filesystem::path& path, const std::string& text);
+
+/// Throws Error (kBadInput) naming the file when it cannot be read.
+std::string read_text_file(const std::filesystem::path& path);
+
+/// Holds a run directory against a second start. The lock ends with the process, however that ends.
+class RunLock {
+ public:
+  /// Throws Error (kBadInput) naming host and pid of the holder; Error (kDisk) where files cannot
+  /// be locked.
+  explicit RunLock(const RunDir& run);
+  ~RunLock();
+  RunLock(const RunLock&) = delete;
+  RunLock& operator=(const RunLock&) = delete;
+
+ private:
+  int fd_ = -1;
+};
+
+}  // namespace prune_sweep

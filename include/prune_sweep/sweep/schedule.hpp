@@ -1,0 +1,56 @@
+/// \file
+/// Which unit next, for whom. A plain object: no MPI, no clock, no records.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <vector>
+
+#include "prune_sweep/core/plan.hpp"
+
+namespace prune_sweep {
+
+/// Deals out the open units of a plan. Rules, in order: units with the baseline first; a worker
+/// keeps its group of variants, whose edited weights it holds; else it takes the group with the
+/// most work per worker already on it; within a group the longest unit first.
+class Schedule {
+ public:
+  /// `open` are the indices in plan.units that still have work.
+  Schedule(const Plan& plan, const std::vector<int32_t>& open);
+
+  /// Takes a unit for `worker`; nothing when no unit is open.
+  std::optional<int32_t> next(int32_t worker);
+
+  /// The unit's records are committed, or it is given up.
+  void complete(int32_t unit);
+  /// The unit goes back: its worker failed or left.
+  void give_back(int32_t unit);
+
+  /// No unit is open or leased.
+  bool is_done() const { return num_open_ == 0 && num_leased_ == 0; }
+  bool has_open() const { return num_open_ > 0; }
+  /// Estimated FLOPs of open and leased units.
+  double remaining_flops() const { return remaining_flops_; }
+
+ private:
+  struct Group {
+    bool has_baseline = false;
+    double open_flops = 0;
+    std::set<std::pair<double, int32_t>> open;  // (-flops, unit): longest first
+    std::set<int32_t> workers;
+  };
+
+  std::optional<size_t> group_for(int32_t worker) const;
+
+  const Plan* plan_;
+  std::vector<Group> groups_;
+  std::vector<size_t> group_of_unit_;
+  std::map<int32_t, size_t> group_of_worker_;
+  int64_t num_open_ = 0;
+  int64_t num_leased_ = 0;
+  double remaining_flops_ = 0;
+};
+
+}  // namespace prune_sweep

@@ -1,0 +1,54 @@
+/// \file
+/// Byte-level BPE as a `tokenizer.json` describes it.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace prune_sweep {
+
+/// What decode() does with added tokens marked special.
+enum class SpecialTokens : uint8_t { kSkip, kKeep };
+
+/// Gives the ids that the tokenizers library gives, for the components in use for byte-level BPE:
+/// normalizer NFC or none; Split patterns, then ByteLevel; model BPE. It remembers pieces of text,
+/// so that one object is not for use by several threads at once.
+class Tokenizer {
+ public:
+  /// Reads MODEL_DIR/tokenizer.json. Throws Error (kBadInput) naming the file and the component for
+  /// JSON that is broken, a component that is not supported, or a merge that the vocabulary lacks.
+  static Tokenizer read(const std::filesystem::path& model_dir);
+
+  ~Tokenizer();
+  Tokenizer(Tokenizer&&) noexcept;
+  Tokenizer& operator=(Tokenizer&&) noexcept;
+
+  /// Token ids of UTF-8 text, added tokens found inside it, nothing put before or after.
+  /// Bytes that are not UTF-8 are taken as U+FFFD, as Python's text would hold them.
+  std::vector<int32_t> encode(std::string_view text) const;
+
+  /// Text of ids; bad UTF-8 comes out as U+FFFD. Ids that no token has, such as the padding rows of
+  /// an embedding, give no text, as in the tokenizers library: see has_token().
+  std::string decode(std::span<const int32_t> ids, SpecialTokens special) const;
+
+  /// Whether some token has this id.
+  bool has_token(int32_t id) const;
+  /// One more than the largest id.
+  int32_t vocab_size() const;
+  /// Id of an added token's text, or -1.
+  int32_t added_token_id(std::string_view content) const;
+  /// SHA-256 of tokenizer.json.
+  const std::string& sha256() const;
+
+ private:
+  struct State;
+  explicit Tokenizer(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace prune_sweep

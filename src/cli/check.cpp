@@ -1,0 +1,45 @@
+#include <cstdio>
+
+#include "cli/options.hpp"
+#include "prune_sweep/core/digest.hpp"
+#include "prune_sweep/inputs/inputs.hpp"
+#include "prune_sweep/model/checkpoint.hpp"
+#include "prune_sweep/sweep/run_dir.hpp"
+
+namespace prune_sweep {
+
+int command_check(const CommandLine& line) {
+  line.require_only({"digest"}, 1);
+  const bool wants_digest = line.has("digest");
+  Job job = job_of(line);
+  RunDir(job.output_dir).require_usable();
+  const Inputs inputs = read_inputs(std::move(job));
+  const Plan plan = plan_of(inputs, WeightsCheck::kHeaders);
+  std::printf(
+      "model      %s: %s, %d layers, %ld parameters, weights finite\n",
+      inputs.job.model.path.c_str(),
+      inputs.config.architecture.c_str(),
+      inputs.config.num_layers,
+      plan.shape.num_parameters);
+  if (wants_digest) {
+    const Checkpoint checkpoint = Checkpoint::open(inputs.job.model.path, inputs.config);
+    for (const auto& file : checkpoint.files()) {
+      std::printf("           sha256 %s  %s\n", sha256_file(file).c_str(), file.filename().c_str());
+    }
+  }
+  std::printf("tokenizer  sha256 %s\n", inputs.tokenizer.sha256().c_str());
+  for (const BenchmarkPlan& benchmark : plan.benchmarks) {
+    std::printf(
+        "%-9s  %zu questions, %d-shot\n",
+        benchmark.name.c_str(),
+        benchmark.questions.size(),
+        benchmark.shots);
+  }
+  std::printf("device     %s\n", plan.context.device.c_str());
+  std::printf("output     %s\n", inputs.job.output_dir.c_str());
+  std::printf(
+      "%zu variants, %ld records: ready to run\n", plan.variants.size(), plan.num_records());
+  return 0;
+}
+
+}  // namespace prune_sweep

@@ -1,0 +1,88 @@
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <ctime>
+
+#include "cli/options.hpp"
+#include "prune_sweep/archive/archive.hpp"
+#include "prune_sweep/core/check.hpp"
+#include "prune_sweep/sweep/history.hpp"
+#include "prune_sweep/sweep/run_dir.hpp"
+
+namespace prune_sweep {
+
+namespace {
+
+std::string utc_now() {
+  const std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  ::gmtime_r(&now, &parts);
+  std::array<char, 32> text{};
+  std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return text.data();
+}
+
+Provenance provenance_of(const RunDir& run, const History& history) {
+  Provenance provenance;
+  provenance.job = read_text_file(run.job());
+  provenance.program_version = PRUNE_SWEEP_VERSION;
+  provenance.git_commit = PRUNE_SWEEP_GIT_COMMIT;
+  provenance.created_utc = utc_now();
+  if (!history.starts.empty()) {
+    provenance.run_id = history.starts.front().run_id;
+    provenance.command_line = history.starts.back().command_line;
+  }
+  for (const WorkerEntry& worker : history.workers) {
+    provenance.torch_version = worker.torch_version;
+    provenance.device = worker.device;
+    if (std::find(provenance.hosts.begin(), provenance.hosts.end(), worker.host) ==
+        provenance.hosts.end()) {
+      provenance.hosts.push_back(worker.host);
+    }
+  }
+  return provenance;
+}
+
+/// Host of the evaluator that `rank` had last.
+std::string host_of(const History& history, int32_t rank) {
+  std::string host;
+  for (const WorkerEntry& worker : history.workers) {
+    if (worker.rank == rank) host = worker.host;
+  }
+  return host;
+}
+
+Audit audit_of(const History& history) {
+  Audit audit;
+  audit.num_duplicates_compared = history.num_duplicates_same + history.num_duplicates_different;
+  audit.num_duplicates_different = history.num_duplicates_different;
+  const double first_s = history.starts.empty() ? 0 : history.starts.front().started_s;
+  for (const Attempt& attempt : history.attempts) {
+    audit.units.push_back(
+        {attempt.unit,
+         attempt.attempt,
+         attempt.rank,
+         host_of(history, attempt.rank),
+         attempt.started_s - first_s,
+         attempt.elapsed_s,
+         attempt.outcome});
+  }
+  return audit;
+}
+
+}  // namespace
+
+int command_pack(const CommandLine& line) {
+  line.require_only({}, 1);
+  if (line.positional.empty()) bad_input("pack", "needs a run directory");
+  const RunDir run(line.positional.front());
+  if (!run.is_run()) bad_input(run.path().string(), "is not a run directory");
+  const Plan plan = plan_from_json(read_text_file(run.plan()), run.plan().string());
+  const History history = read_history(plan, run.journals());
+  write_archive(
+      run.archive(), plan, history.records, provenance_of(run, history), audit_of(history));
+  return 0;
+}
+
+}  // namespace prune_sweep

@@ -1,0 +1,144 @@
+#include <spdlog/pattern_formatter.h>
+#include <spdlog/sinks/basic_file_sink.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "cli/options.hpp"
+#include "prune_sweep/core/check.hpp"
+#include "prune_sweep/inputs/inputs.hpp"
+#include "prune_sweep/sweep/child_process.hpp"
+#include "prune_sweep/sweep/supervisor.hpp"
+
+namespace prune_sweep {
+
+namespace {
+
+constexpr double kPackTimeout_s = 600;
+
+double now_s() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
+}
+
+/// Rank and host stand in the pattern, so that no message has to name them.
+void set_log_pattern(int rank) {
+  spdlog::set_pattern(
+      "prune-sweep [%H:%M:%S rank " + std::to_string(rank) + " " + host_name() + "] %v");
+}
+
+/// The message as the inside of a JSON string.
+class JsonMessage final : public spdlog::custom_flag_formatter {
+ public:
+  void format(
+      const spdlog::details::log_msg& message, const std::tm&, spdlog::memory_buf_t& out) override {
+    const std::string text =
+        nlohmann::json(std::string(message.payload.begin(), message.payload.end()))
+            .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    out.append(text.data(), text.data() + text.size());
+  }
+  std::unique_ptr<spdlog::custom_flag_formatter> clone() const override {
+    return std::make_unique<JsonMessage>();
+  }
+};
+
+/// Warnings and errors go to the console and, as JSON Lines, into the run directory.
+void add_log_file(const RunDir& run, int rank) {
+  auto file = std::make_shared<spdlog::sinks::basic_file_sink_st>(run.log(rank).string());
+  auto formatter = std::make_unique<spdlog::pattern_formatter>();
+  formatter->add_flag<JsonMessage>('j').set_pattern(
+      R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l","rank":)" + std::to_string(rank) +
+      R"(,"host":")" + host_name() + R"(","message":%j})");
+  file->set_formatter(std::move(formatter));
+  spdlog::default_logger()->sinks().push_back(std::move(file));
+  spdlog::default_logger()->flush_on(spdlog::level::info);
+}
+
+/// The archive is made by a process of its own: whatever happens to it, the journal is untouched.
+void pack(const RunDir& run) {
+  ChildProcess packer(sibling_program("prune-sweep"), {"pack", run.path().string()}, std::nullopt);
+  const double deadline_s = now_s() + kPackTimeout_s;
+  std::optional<std::string> ended;
+  while (!(ended = packer.ended())) {
+    if (now_s() > deadline_s) {
+      throw Error(ExitStatus::kDisk, run.archive().string(), "packing took more than ten minutes");
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+  if (packer.exit_status() != 0) {
+    throw Error(
+        ExitStatus::kDisk,
+        run.archive().string() + ": was not written (" + *ended + ")",
+        "the records are safe in the journal",
+        "prune-sweep pack " + run.path().string() + " tries again.");
+  }
+}
+
+RunRequest read_request(const CommandLine& line, double started_s) {
+  line.require_only({}, 1);
+  Job job = job_of(line);
+  const RunDir run(job.output_dir);
+  run.require_usable();
+  const Inputs inputs = read_inputs(std::move(job));
+  Plan plan = plan_of(inputs, WeightsCheck::kDigest);
+  return {
+      run,
+      resolved_job_text(inputs.job),
+      questions_digest(inputs.benchmarks),
+      std::move(plan),
+      line.text,
+      PRUNE_SWEEP_VERSION,
+      started_s};
+}
+
+int run_rank_0(MpiLink& link, StopSignals& signals, const CommandLine& line, double started_s) {
+  try {
+    const RunRequest request = read_request(line, started_s);
+    request.run.create();
+    add_log_file(request.run, link.rank());
+    std::printf(
+        "%zu variants, %ld records in %zu units on %d rank%s -> %s\n",
+        request.plan.variants.size(),
+        request.plan.num_records(),
+        request.plan.units.size(),
+        link.size(),
+        link.size() == 1 ? "" : "s",
+        request.run.path().c_str());
+    std::fflush(stdout);
+    const ExitStatus status =
+        run_master_rank(link, signals, request, [&request] { pack(request.run); });
+    if (std::filesystem::exists(request.run.archive())) {
+      std::printf("archive: %s\n", request.run.archive().c_str());
+    }
+    return static_cast<int>(status);
+  } catch (const Error& error) {
+    dismiss_workers(link);
+    spdlog::error("{}", error.what());
+    return static_cast<int>(error.status());
+  }
+}
+
+}  // namespace
+
+int command_run(const CommandLine& line) {
+  const double started_s = now_s();
+  StopSignals signals;
+  // MPI wants the arguments only where an implementation takes some of its own from them; none of
+  // ours are.
+  MpiLink link(nullptr, nullptr);
+  set_log_pattern(link.rank());
+  if (link.rank() == 0) return run_rank_0(link, signals, line, started_s);
+  run_worker_rank(link, signals);
+  return 0;
+}
+
+}  // namespace prune_sweep

@@ -1,0 +1,60 @@
+#include <algorithm>
+#include <cstdio>
+
+#include "cli/options.hpp"
+#include "prune_sweep/core/check.hpp"
+#include "prune_sweep/inputs/inputs.hpp"
+#include "prune_sweep/sweep/history.hpp"
+#include "prune_sweep/sweep/run_dir.hpp"
+
+namespace prune_sweep {
+
+namespace {
+
+/// Index of the element of this name; an unknown name lists the known ones.
+template <typename Named>
+int32_t index_of(const std::vector<Named>& list, const std::string& name, const char* what) {
+  std::vector<std::string> names;
+  for (const Named& element : list) names.push_back(element.name);
+  const auto found = std::find(names.begin(), names.end(), name);
+  if (found == names.end()) {
+    bad_input(
+        std::string("--") + what + "=" + printable(name),
+        "is not in the run",
+        "Known: " + listed(names) + ".");
+  }
+  return static_cast<int32_t>(found - names.begin());
+}
+
+}  // namespace
+
+int command_samples(const CommandLine& line) {
+  line.require_only({"benchmark", "variant"}, 1);
+  if (line.positional.empty() || !line.has("benchmark") || !line.has("variant")) {
+    bad_input("samples", "needs a run directory, --benchmark=B and --variant=V");
+  }
+  const RunDir run(line.positional.front());
+  if (!run.is_run()) bad_input(run.path().string(), "is not a run directory");
+  const Plan plan = plan_from_json(read_text_file(run.plan()), run.plan().string());
+  const int32_t benchmark = index_of(plan.benchmarks, line.flags.at("benchmark"), "benchmark");
+  const int32_t variant = index_of(plan.variants, line.flags.at("variant"), "variant");
+  const Inputs inputs = read_inputs(read_job(run.job(), {}, benchmark_keys()));
+  const History history = read_history(plan, run.journals());
+  const Benchmark& source = *inputs.benchmarks.at(static_cast<size_t>(benchmark));
+  // As the harness orders them: all questions under the first filter, then all under the next.
+  std::vector<std::vector<std::string>> lines_by_filter;
+  for (size_t question = 0; question < source.questions().size(); ++question) {
+    const Record* record =
+        history.records.find({benchmark, variant, static_cast<int32_t>(question)});
+    if (record == nullptr) continue;
+    std::vector<std::string> lines = source.samples(source.questions()[question], *record);
+    lines_by_filter.resize(std::max(lines_by_filter.size(), lines.size()));
+    for (size_t i = 0; i < lines.size(); ++i) lines_by_filter[i].push_back(std::move(lines[i]));
+  }
+  for (const std::vector<std::string>& lines : lines_by_filter) {
+    for (const std::string& sample : lines) std::printf("%s\n", sample.c_str());
+  }
+  return 0;
+}
+
+}  // namespace prune_sweep

@@ -1,0 +1,473 @@
+#include "prune_sweep/core/job.hpp"
+
+#include <algorithm>
+#include <array>
+#include <boost/program_options.hpp>
+#include <charconv>
+#include <cmath>
+#include <fstream>
+#include <set>
+#include <sstream>
+
+#include "prune_sweep/core/check.hpp"
+
+namespace prune_sweep {
+
+namespace po = boost::program_options;
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr std::string_view kDefaultLevels = "0,10,20,30,40,50,60,70,80,90";
+constexpr const char* kVariantKey = "sweep.variant";
+
+po::options_description job_options(const std::vector<BenchmarkKeys>& known) {
+  po::options_description options;
+  const auto text = [](std::string_view value) {
+    return po::value<std::string>()->default_value(std::string(value));
+  };
+  auto add = options.add_options();
+  add("model.path", text(""));
+  add("model.dtype", text("bfloat16"));
+  add("model.device", text("auto"));
+  add("sweep.layers", text("all"));
+  add("sweep.magnitude", text(kDefaultLevels));
+  add("sweep.magnitude-scope", text("tensor"));
+  add("sweep.magnitude-embedding", text("false"));
+  add(kVariantKey, po::value<std::vector<std::string>>());
+  add("benchmarks.limit", text("all"));
+  add("benchmarks.max-new-tokens", text("256"));
+  add("output.dir", text(""));
+  for (const BenchmarkKeys& benchmark : known) {
+    const std::string key = "benchmarks." + benchmark.name;
+    add(key.c_str(), text(""));
+    add((key + "-limit").c_str(), text(""));
+    add((key + "-shots").c_str(), text("5"));
+    if (benchmark.kind == BenchmarkKind::kGeneration) {
+      add((key + "-exemplars").c_str(), text("sampled"));
+    }
+  }
+  return options;
+}
+
+/// The text as Boost reads it: no byte order mark, and no lines that begin with `;`, since it knows
+/// only `#`.
+std::string plain_ini(std::string_view text) {
+  if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
+  std::istringstream lines{std::string(text)};
+  std::string plain;
+  for (std::string line; std::getline(lines, line);) {
+    const size_t first = line.find_first_not_of(" \t");
+    if (first == std::string::npos || line[first] != ';') plain += line + '\n';
+  }
+  return plain;
+}
+
+/// The overrides that count: the last one of every key, but all lines of sweep.variant.
+po::parsed_options parse_overrides(
+    const std::vector<std::string>& overrides, const po::options_description& options) {
+  po::parsed_options given =
+      po::command_line_parser(overrides)
+          .options(options)
+          .style(po::command_line_style::allow_long | po::command_line_style::long_allow_adjacent)
+          .run();
+  std::set<std::string> seen;
+  std::vector<po::option> kept;
+  for (auto option = given.options.rbegin(); option != given.options.rend(); ++option) {
+    if (option->string_key.empty()) {
+      bad_input("'" + printable(listed(option->value)) + "'", "is not --section.key=value");
+    }
+    const bool is_last = seen.insert(option->string_key).second;
+    if (is_last || option->string_key == kVariantKey) kept.push_back(*option);
+  }
+  given.options.assign(kept.rbegin(), kept.rend());
+  return given;
+}
+
+std::string key_names(const po::options_description& options) {
+  std::vector<std::string> names;
+  for (const auto& option : options.options()) names.push_back(option->long_name());
+  return listed(names);
+}
+
+/// The values of a job file and its overrides, by key.
+class Values {
+ public:
+  Values(
+      const std::string& text,
+      std::string source,
+      const std::vector<std::string>& overrides,
+      const std::vector<BenchmarkKeys>& known)
+      : source_(std::move(source)) {
+    const po::options_description options = job_options(known);
+    try {
+      // What is stored first for a key stays: overrides come before the file.
+      po::store(parse_overrides(overrides, options), values_);
+      std::istringstream file(plain_ini(text));
+      po::store(po::parse_config_file(file, options), values_);
+    } catch (const po::unknown_option& error) {
+      bad_input(
+          source_ + ": " + printable(error.get_option_name()),
+          "unknown key",
+          "Known keys: " + key_names(options) + ".");
+    } catch (const po::error& error) {
+      bad_input(source_, printable(error.what(), 300));
+    }
+  }
+
+  const std::string& text(const std::string& key) const { return values_[key].as<std::string>(); }
+
+  std::vector<std::string> lines(const std::string& key) const {
+    if (values_.count(key) == 0) return {};
+    return values_[key].as<std::vector<std::string>>();
+  }
+
+  /// `jobs/x.ini: sweep.magnitude=140`, the beginning of a message.
+  std::string where(const std::string& key) const {
+    return source_ + ": " + key + "=" + printable(text(key));
+  }
+
+  const std::string& source() const { return source_; }
+
+ private:
+  std::string source_;
+  po::variables_map values_;
+};
+
+template <typename Choice>
+Choice choose(
+    std::string_view text,
+    std::string_view where,
+    const std::vector<std::pair<std::string_view, Choice>>& choices) {
+  std::vector<std::string_view> names;
+  for (const auto& [name, value] : choices) {
+    if (name == text) return value;
+    names.push_back(name);
+  }
+  bad_input(where, "must be one of " + listed(names));
+}
+
+int32_t integer_in(const Values& values, const std::string& key, int32_t low, int32_t high) {
+  const std::string& text = values.text(key);
+  int32_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || value < low || value > high) {
+    bad_input(
+        values.where(key),
+        "must be a whole number in [" + std::to_string(low) + ", " + std::to_string(high) + "]");
+  }
+  return value;
+}
+
+Limit read_limit(const Values& values, const std::string& key) {
+  const std::string& text = values.text(key);
+  if (text == "all") return {};
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  const bool is_number = error == std::errc() && end == text.data() + text.size();
+  if (!is_number || !(value > 0) || value > 1e9 || (value > 1 && value != std::floor(value))) {
+    bad_input(
+        values.where(key),
+        "must be all, a share in (0, 1) or a whole number of questions; 1 is one question");
+  }
+  return {value};
+}
+
+std::vector<Percent> read_levels(const Values& values) {
+  const std::string key = "sweep.magnitude";
+  const std::string& text = values.text(key);
+  std::vector<Percent> levels;
+  if (text == "none") return levels;
+  std::istringstream parts(text);
+  for (std::string part; std::getline(parts, part, ',');) {
+    const size_t begin = part.find_first_not_of(" \t");
+    const size_t end = part.find_last_not_of(" \t");
+    if (begin == std::string::npos) bad_input(values.where(key), "an empty level");
+    levels.push_back(Percent::parse(part.substr(begin, end - begin + 1), values.where(key)));
+  }
+  if (levels.empty()) bad_input(values.where(key), "must be none or a list of percents");
+  return levels;
+}
+
+Job::NamedEdits read_named_edits(const std::string& line, const std::string& source) {
+  const size_t colon = line.find(':');
+  const std::string where = source + ": " + kVariantKey + "=" + printable(line);
+  if (colon == std::string::npos) {
+    bad_input(where, "must be NAME: EDITS, as in both: 3 drop, 9-12 magnitude 50");
+  }
+  std::string name = line.substr(0, colon);
+  name.erase(name.find_last_not_of(" \t") + 1);
+  static constexpr std::string_view kNameBytes =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._+-";
+  if (name.empty() || name.size() > 64 || name.find_first_not_of(kNameBytes) != std::string::npos) {
+    bad_input(where, "a name is 1 to 64 letters, digits and . _ + -");
+  }
+  std::string edits = line.substr(colon + 1);
+  edits.erase(0, edits.find_first_not_of(" \t"));
+  edits.erase(edits.find_last_not_of(" \t") + 1);
+  return {name, edits};
+}
+
+fs::path path_from(const Values& values, const std::string& key, const fs::path& base) {
+  if (values.text(key).empty()) bad_input(values.source() + ": " + key, "must be given");
+  fs::path path = fs::absolute(base / values.text(key)).lexically_normal();
+  // RUN/job.ini could not hold it: INI has no quotes.
+  const std::string& text = path.native();
+  if (text.find_first_of("#\n\r") != std::string::npos || text.ends_with(' ') ||
+      text.ends_with('\t')) {
+    bad_input(
+        values.source() + ": " + key + "=" + printable(text, 300),
+        "a path may not hold # or a line break, nor end in a blank");
+  }
+  return path;
+}
+
+std::vector<BenchmarkRequest> read_benchmarks(
+    const Values& values, const fs::path& base, const std::vector<BenchmarkKeys>& known) {
+  std::vector<BenchmarkRequest> requests;
+  std::vector<std::string> names;
+  for (const BenchmarkKeys& benchmark : known) {
+    names.push_back("benchmarks." + benchmark.name);
+    const std::string& key = names.back();
+    if (values.text(key).empty()) continue;
+    BenchmarkRequest request{
+        .name = benchmark.name, .dir = path_from(values, key, base), .kind = benchmark.kind};
+    const bool own_limit = !values.text(key + "-limit").empty();
+    request.limit = read_limit(values, own_limit ? key + "-limit" : "benchmarks.limit");
+    request.shots = integer_in(values, key + "-shots", 0, 1000);
+    request.max_new_tokens = integer_in(values, "benchmarks.max-new-tokens", 1, 100'000);
+    if (benchmark.kind == BenchmarkKind::kGeneration) {
+      request.exemplars = choose<Exemplars>(
+          values.text(key + "-exemplars"),
+          values.where(key + "-exemplars"),
+          {{"sampled", Exemplars::kSampled}, {"fixed", Exemplars::kFixed}});
+    } else {
+      request.exemplars = Exemplars::kFixed;
+    }
+    requests.push_back(std::move(request));
+  }
+  if (requests.empty()) {
+    bad_input(values.source(), "no benchmark", "Give at least one of " + listed(names) + ".");
+  }
+  return requests;
+}
+
+Job::Sweep read_sweep(const Values& values) {
+  Job::Sweep sweep;
+  sweep.layers = values.text("sweep.layers");
+  if (sweep.layers.find_first_not_of(" \t,") == std::string::npos) {
+    bad_input(values.where("sweep.layers"), "must be all, none or a list such as 0,3,7-9");
+  }
+  sweep.magnitude = read_levels(values);
+  sweep.scope = choose<MagnitudeScope>(
+      values.text("sweep.magnitude-scope"),
+      values.where("sweep.magnitude-scope"),
+      {{"tensor", MagnitudeScope::kTensor},
+       {"row", MagnitudeScope::kRow},
+       {"global", MagnitudeScope::kGlobal}});
+  if (values.text("sweep.magnitude-embedding") != "false") {
+    bad_input(
+        values.where("sweep.magnitude-embedding"),
+        "must be false: only the blocks' linear weights can be pruned so far");
+  }
+  for (const std::string& line : values.lines(kVariantKey)) {
+    sweep.variants.push_back(read_named_edits(line, values.source()));
+  }
+  return sweep;
+}
+
+/// The shortest text that reads back as `value`.
+std::string number_text(double value) {
+  std::array<char, 32> text{};
+  const auto [end, error] = std::to_chars(text.data(), text.data() + text.size(), value);
+  return {text.data(), end};
+}
+
+}  // namespace
+
+std::string_view name(DType dtype) { return dtype == DType::kBfloat16 ? "bfloat16" : "float32"; }
+
+std::string_view name(DeviceKind device) {
+  switch (device) {
+    case DeviceKind::kAuto:
+      return "auto";
+    case DeviceKind::kCpu:
+      return "cpu";
+    case DeviceKind::kCuda:
+      return "cuda";
+  }
+  return "";
+}
+
+DType parse_dtype(std::string_view text, std::string_view where) {
+  return choose<DType>(text, where, {{"bfloat16", DType::kBfloat16}, {"float32", DType::kFloat32}});
+}
+
+DeviceKind parse_device(std::string_view text, std::string_view where) {
+  return choose<DeviceKind>(
+      text,
+      where,
+      {{"auto", DeviceKind::kAuto}, {"cpu", DeviceKind::kCpu}, {"cuda", DeviceKind::kCuda}});
+}
+
+size_t Limit::of(size_t num_questions) const {
+  if (!value) return num_questions;
+  // As lm-evaluation-harness: ceil(n * limit) in binary floating point below 1, a count from 1 on.
+  const double count =
+      *value < 1 ? std::ceil(static_cast<double>(num_questions) * *value) : std::floor(*value);
+  return std::min(num_questions, static_cast<size_t>(count));
+}
+
+Job parse_job(
+    const std::string& text,
+    const std::string& source,
+    const fs::path& base,
+    const std::vector<std::string>& overrides,
+    const std::vector<BenchmarkKeys>& known) {
+  const Values values(text, source, overrides, known);
+  Job job;
+  job.source = source;
+  job.model.path = path_from(values, "model.path", base);
+  job.model.dtype = parse_dtype(values.text("model.dtype"), values.where("model.dtype"));
+  job.model.device = parse_device(values.text("model.device"), values.where("model.device"));
+  job.sweep = read_sweep(values);
+  job.benchmarks = read_benchmarks(values, base, known);
+  job.output_dir = path_from(values, "output.dir", fs::current_path());
+  return job;
+}
+
+Job read_job(
+    const fs::path& path,
+    const std::vector<std::string>& overrides,
+    const std::vector<BenchmarkKeys>& known) {
+  std::error_code error;
+  if (fs::is_directory(path, error)) bad_input(path.string(), "is a folder, not a job file");
+  std::ifstream file(path, std::ios::binary);
+  if (!file) {
+    bad_input(path.string() + ": cannot be opened", std::strerror(errno), "Name a job file.");
+  }
+  std::ostringstream text;
+  text << file.rdbuf();
+  if (file.bad()) bad_input(path.string() + ": cannot be read", std::strerror(errno));
+  return parse_job(text.str(), path.string(), fs::absolute(path).parent_path(), overrides, known);
+}
+
+std::string default_job_text(const std::vector<BenchmarkKeys>& known) {
+  std::ostringstream text;
+  text << "# A job of prune-sweep. Every key is also an option: --section.key=value.\n"
+          "# Input paths are relative to this file, output.dir to the working directory.\n\n"
+          "[model]\n"
+          "# Folder with config.json, safetensors weights and tokenizer.json, as Hugging Face has "
+          "it.\n"
+          "path = model\n"
+          "# bfloat16 | float32\n"
+          "dtype = bfloat16\n"
+          "# auto | cpu | cuda\n"
+          "device = auto\n\n"
+          "[sweep]\n"
+          "# Layers to drop, each alone: all | none | a list such as 0,3,7-9.\n"
+          "layers = all\n"
+          "# Percent of each block's linear weights to zero, smallest magnitudes first: a list | "
+          "none.\n"
+          "magnitude = "
+       << kDefaultLevels
+       << "\n"
+          "# Over what magnitudes are ranked: tensor | row | global.\n"
+          "magnitude-scope = tensor\n"
+          "# Whether the embedding is pruned too. Only false is known so far.\n"
+          "magnitude-embedding = false\n"
+          "# More variants, any number of lines, each NAME: LAYERS EDIT[, LAYERS EDIT ...]. Edits "
+          "are\n"
+          "# drop, drop-attention, drop-mlp and magnitude PERCENT.\n"
+          "#variant = both: 3 drop, 7 drop-attention, 9-12 magnitude 50\n\n"
+          "[benchmarks]\n";
+  for (const BenchmarkKeys& benchmark : known) {
+    text << "# Folder of the " << benchmark.name
+         << " data; leave the key out to skip the benchmark.\n"
+         << benchmark.name << " = " << benchmark.name << "\n"
+         << "# Few-shot exemplars before each question.\n"
+         << benchmark.name << "-shots = 5\n"
+         << "# Overrides limit for this benchmark.\n#" << benchmark.name << "-limit = 0.1\n";
+    if (benchmark.kind == BenchmarkKind::kGeneration) {
+      text << "# sampled: drawn anew for every question, as lm-evaluation-harness does. fixed: the "
+              "first ones.\n"
+           << benchmark.name << "-exemplars = sampled\n";
+    }
+  }
+  text << "# Questions taken per task, always the first: all | a share below 1, rounded up | a "
+          "number.\n"
+          "limit = 0.1\n"
+          "# Longest generated answer, in tokens.\n"
+          "max-new-tokens = 256\n\n"
+          "[output]\n"
+          "# The run directory.\n"
+          "dir = results/run\n";
+  return text.str();
+}
+
+std::string resolved_job_text(const Job& job) {
+  std::ostringstream text;
+  text << "[model]\npath = " << job.model.path.string() << "\ndtype = " << name(job.model.dtype)
+       << "\ndevice = " << name(job.model.device) << "\n\n[sweep]\nlayers = " << job.sweep.layers
+       << "\nmagnitude = ";
+  std::vector<std::string> levels;
+  for (const Percent& level : job.sweep.magnitude) levels.push_back(level.text());
+  static constexpr std::string_view kScopes[] = {"tensor", "row", "global"};
+  text << (levels.empty() ? "none" : listed(levels))
+       << "\nmagnitude-scope = " << kScopes[static_cast<size_t>(job.sweep.scope)]
+       << "\nmagnitude-embedding = false\n";
+  for (const auto& [variant, edits] : job.sweep.variants) {
+    text << "variant = " << variant << ": " << edits << "\n";
+  }
+  text << "\n[benchmarks]\n";
+  for (const BenchmarkRequest& request : job.benchmarks) {
+    const std::string limit =
+        request.limit.value ? number_text(*request.limit.value) : std::string("all");
+    text << request.name << " = " << request.dir.string() << "\n"
+         << request.name << "-limit = " << limit << "\n"
+         << request.name << "-shots = " << request.shots << "\n";
+    if (request.kind == BenchmarkKind::kGeneration) {
+      const bool sampled = request.exemplars == Exemplars::kSampled;
+      text << request.name << "-exemplars = " << (sampled ? "sampled" : "fixed") << "\n";
+    }
+  }
+  text << "max-new-tokens = " << job.benchmarks.front().max_new_tokens
+       << "\n\n[output]\ndir = " << job.output_dir.string() << "\n";
+  return text.str();
+}
+
+std::vector<Variant> enumerate_variants(const Job& job, int32_t num_layers) {
+  std::vector<Variant> variants{{std::string(kBaseline), {}}};
+  if (job.sweep.layers != "none") {
+    const std::string list =
+        job.sweep.layers == "all" ? "0-" + std::to_string(num_layers - 1) : job.sweep.layers;
+    const std::string where = job.source + ": sweep.layers=" + printable(job.sweep.layers);
+    for (const int32_t layer : parse_layers(list, num_layers, where)) {
+      variants.push_back({drop_name(layer), {{.layer = layer, .kind = EditKind::kDrop}}});
+    }
+  }
+  for (const Percent& level : job.sweep.magnitude) {
+    Variant variant{magnitude_name(level), {}};
+    for (int32_t layer = 0; layer < num_layers; ++layer) {
+      variant.edits.push_back({layer, EditKind::kMagnitude, level, job.sweep.scope});
+    }
+    variants.push_back(std::move(variant));
+  }
+  for (const auto& [variant, edits] : job.sweep.variants) {
+    const std::string where =
+        job.source + ": " + kVariantKey + "=" + variant + ": " + printable(edits);
+    variants.push_back({variant, parse_edits(edits, num_layers, job.sweep.scope, where)});
+  }
+  std::set<std::string> names;
+  for (const Variant& variant : variants) {
+    if (!names.insert(variant.name).second) {
+      bad_input(
+          job.source + ": variant " + variant.name,
+          "the name is given twice",
+          "Rename one of the two.");
+    }
+  }
+  return variants;
+}
+
+}  // namespace prune_sweep

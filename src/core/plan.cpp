@@ -1,0 +1,306 @@
+#include "prune_sweep/core/plan.hpp"
+
+#include <algorithm>
+#include <map>
+#include <numeric>
+
+#include "prune_sweep/core/check.hpp"
+#include "prune_sweep/core/digest.hpp"
+#include "prune_sweep/core/stream_tree.hpp"
+
+namespace prune_sweep {
+
+namespace {
+
+/// Changes when the engine's arithmetic changes: records of another engine are other records.
+constexpr std::string_view kEngineVersion = "1";
+
+/// Largest group of variants, in passes through the whole model: four and a half make four groups
+/// of 28 single drops, which cost 12 % more layer passes than one group (454 to 406) and spread
+/// over the workers.
+constexpr double kGroupModelPasses = 4.5;
+/// Tokens of a question block that are not in its common prefix. One block then takes some seconds
+/// on a CPU with a small model, and the prefix is a small part of it.
+constexpr int64_t kChoiceBlockTokens = 4096;
+/// Prompt and new tokens of a block of generated answers: bounds the KV cache (0.9 GiB for
+/// Qwen3-0.6B).
+constexpr int64_t kGenerationBlockTokens = 8192;
+
+bool changes_weights(const Variant& variant) {
+  return std::any_of(variant.edits.begin(), variant.edits.end(), [](const Edit& edit) {
+    return !edit.is_identity() && info(edit.kind).effect.changes_weights;
+  });
+}
+
+std::vector<Variant> pick(const Plan& plan, const std::vector<int32_t>& indices) {
+  std::vector<Variant> variants;
+  for (const int32_t index : indices) variants.push_back(plan.variants[static_cast<size_t>(index)]);
+  return variants;
+}
+
+double group_passes(const Plan& plan, const std::vector<int32_t>& group) {
+  return count_passes(build_stream_tree(pick(plan, group), plan.shape.num_layers)).layers();
+}
+
+/// Whether `variant` goes into `group`: while the group stays small, and it either shares layers
+/// with it or needs no weights of its own.
+bool joins(const Plan& plan, std::vector<int32_t> group, int32_t variant) {
+  const double before = group_passes(plan, group);
+  group.push_back(variant);
+  const double after = group_passes(plan, group);
+  const Variant& candidate = plan.variants[static_cast<size_t>(variant)];
+  const double alone = count_passes_alone(candidate, plan.shape.num_layers).layers();
+  const bool shares = after - before < alone;
+  return after <= kGroupModelPasses * plan.shape.num_layers &&
+         (shares || !changes_weights(candidate));
+}
+
+/// First layer at which a variant leaves the baseline; num_layers for the baseline itself.
+int32_t fork_layer(const Variant& variant, int32_t num_layers) {
+  for (const Edit& edit : variant.edits) {
+    if (!edit.is_identity()) return edit.layer;
+  }
+  return num_layers;
+}
+
+/// Variants in the order in which they are grouped: the latest fork first. A group computes the
+/// unedited layers up to its last fork, so the baseline belongs to the latest forks, and the groups
+/// of early forks stay short.
+std::vector<int32_t> grouping_order(const Plan& plan) {
+  std::vector<int32_t> order(plan.variants.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
+    const auto layer = [&](int32_t index) {
+      return fork_layer(plan.variants[static_cast<size_t>(index)], plan.shape.num_layers);
+    };
+    return layer(a) > layer(b);
+  });
+  return order;
+}
+
+/// Groups of variants that are computed together, each in the plan's order. A variant that is the
+/// same model as an earlier one joins that one, where it costs nothing.
+std::vector<std::vector<int32_t>> group_variants(const Plan& plan) {
+  std::vector<std::vector<int32_t>> groups;
+  std::map<std::string, size_t> group_of_model;
+  for (const int32_t variant : grouping_order(plan)) {
+    const std::string model =
+        effective_edits_text(plan.variants[static_cast<size_t>(variant)].edits);
+    const auto same = group_of_model.find(model);
+    if (same != group_of_model.end()) {
+      groups[same->second].push_back(variant);
+      continue;
+    }
+    if (groups.empty() || !joins(plan, groups.back(), variant)) groups.emplace_back();
+    groups.back().push_back(variant);
+    group_of_model[model] = groups.size() - 1;
+  }
+  for (std::vector<int32_t>& group : groups) std::sort(group.begin(), group.end());
+  return groups;
+}
+
+struct Block {
+  int32_t first = 0;
+  int32_t count = 0;
+};
+
+std::vector<Block> cut_blocks(const BenchmarkPlan& benchmark) {
+  const bool generates = benchmark.kind == BenchmarkKind::kGeneration;
+  const int64_t limit = generates ? kGenerationBlockTokens : kChoiceBlockTokens;
+  std::vector<Block> blocks;
+  int64_t tokens = 0;
+  for (int32_t i = 0; i < static_cast<int32_t>(benchmark.questions.size()); ++i) {
+    const QuestionInfo& question = benchmark.questions[static_cast<size_t>(i)];
+    const int64_t own = generates ? question.prompt_tokens + benchmark.max_new_tokens
+                                  : question.prompt_tokens - question.common_tokens;
+    const bool same_subject =
+        i > 0 && benchmark.questions[static_cast<size_t>(i) - 1].subject == question.subject;
+    if (!same_subject || tokens + own > limit) {
+      blocks.push_back({i, 0});
+      tokens = 0;
+    }
+    ++blocks.back().count;
+    tokens += own;
+  }
+  return blocks;
+}
+
+/// Tokens and (query, key) pairs of a block's prompts.
+struct PromptWork {
+  int64_t tokens = 0;
+  int64_t pairs = 0;
+};
+
+int64_t causal_pairs(int64_t tokens) { return tokens * (tokens + 1) / 2; }
+
+PromptWork prompt_work(const BenchmarkPlan& benchmark, Block block, Sharing sharing) {
+  const auto first = benchmark.questions.begin() + block.first;
+  const auto last = first + block.count;
+  // The prefix common to all is the smallest of those common to neighbours.
+  int64_t prefix = 0;
+  if (sharing == Sharing::kAll && block.count > 1) {
+    prefix = std::min_element(first + 1, last, [](const auto& a, const auto& b) {
+               return a.common_tokens < b.common_tokens;
+             })->common_tokens;
+  }
+  PromptWork work{prefix, causal_pairs(prefix)};
+  for (auto question = first; question != last; ++question) {
+    const int64_t own = question->prompt_tokens - prefix;
+    work.tokens += own;
+    work.pairs += own * prefix + causal_pairs(own);
+  }
+  return work;
+}
+
+double layers_flops(const ModelShape& shape, LayerPasses passes, PromptWork work) {
+  const double parameters = static_cast<double>(
+      passes.attention * shape.attention_parameters + passes.mlp * shape.mlp_parameters);
+  return 2 * parameters * static_cast<double>(work.tokens) +
+         static_cast<double>(passes.attention) *
+             static_cast<double>(shape.attention_flops_per_pair) * static_cast<double>(work.pairs);
+}
+
+/// Decoding shares no FLOPs: texts differ as soon as variants do. Half of the longest answer is
+/// expected.
+double decode_flops(
+    const Plan& plan, const BenchmarkPlan& benchmark, LayerPasses passes, Block block) {
+  const int64_t tokens = static_cast<int64_t>(block.count) * benchmark.max_new_tokens / 2;
+  int64_t pairs = 0;
+  for (int32_t i = block.first; i < block.first + block.count; ++i) {
+    pairs += benchmark.questions[static_cast<size_t>(i)].prompt_tokens *
+             static_cast<int64_t>(benchmark.max_new_tokens) / 2;
+  }
+  return layers_flops(plan.shape, passes, {tokens, pairs}) +
+         2 * static_cast<double>(plan.shape.head_parameters) * static_cast<double>(tokens);
+}
+
+}  // namespace
+
+int64_t Plan::num_records() const {
+  int64_t questions = 0;
+  for (const BenchmarkPlan& benchmark : benchmarks) {
+    questions += static_cast<int64_t>(benchmark.questions.size());
+  }
+  return questions * static_cast<int64_t>(variants.size());
+}
+
+Plan make_plan(
+    PlanContext context,
+    ModelShape shape,
+    std::vector<Variant> variants,
+    std::vector<BenchmarkPlan> benchmarks) {
+  Plan plan{std::move(context), shape, std::move(variants), std::move(benchmarks), {}};
+  const auto groups = group_variants(plan);
+  for (size_t b = 0; b < plan.benchmarks.size(); ++b) {
+    const auto blocks = cut_blocks(plan.benchmarks[b]);
+    for (const std::vector<int32_t>& group : groups) {
+      for (const Block block : blocks) {
+        Unit unit{static_cast<int32_t>(b), group, block.first, block.count, 0};
+        unit.flops = unit_flops(plan, unit, Sharing::kAll);
+        plan.units.push_back(std::move(unit));
+      }
+    }
+  }
+  return plan;
+}
+
+double unit_flops(const Plan& plan, const Unit& unit, Sharing sharing) {
+  const BenchmarkPlan& benchmark = plan.benchmarks[static_cast<size_t>(unit.benchmark)];
+  const Block block{unit.first_question, unit.num_questions};
+  const std::vector<Variant> variants = pick(plan, unit.variants);
+  LayerPasses alone;
+  for (const Variant& variant : variants) {
+    const LayerPasses passes = count_passes_alone(variant, plan.shape.num_layers);
+    alone.attention += passes.attention;
+    alone.mlp += passes.mlp;
+  }
+  const LayerPasses passes = sharing == Sharing::kAll
+                                 ? count_passes(build_stream_tree(variants, plan.shape.num_layers))
+                                 : alone;
+  double flops = layers_flops(plan.shape, passes, prompt_work(benchmark, block, sharing));
+  flops += 2 * static_cast<double>(plan.shape.head_parameters) * unit.num_questions *
+           static_cast<double>(variants.size());
+  if (benchmark.kind == BenchmarkKind::kGeneration) {
+    flops += decode_flops(plan, benchmark, alone, block);
+  }
+  return flops;
+}
+
+PlanCost plan_cost(const Plan& plan) {
+  PlanCost cost;
+  for (const std::vector<int32_t>& group : group_variants(plan)) {
+    cost.layer_passes += group_passes(plan, group);
+  }
+  for (const Variant& variant : plan.variants) {
+    cost.layer_passes_alone += count_passes_alone(variant, plan.shape.num_layers).layers();
+  }
+  for (const BenchmarkPlan& benchmark : plan.benchmarks) {
+    for (const Block block : cut_blocks(benchmark)) {
+      cost.prompt_tokens += prompt_work(benchmark, block, Sharing::kNone).tokens;
+      cost.shared_prompt_tokens += prompt_work(benchmark, block, Sharing::kAll).tokens;
+    }
+  }
+  for (const Unit& unit : plan.units) {
+    cost.flops += unit_flops(plan, unit, Sharing::kAll);
+    cost.flops_alone += unit_flops(plan, unit, Sharing::kNone);
+  }
+  return cost;
+}
+
+std::vector<std::vector<std::string>> variant_keys(const Plan& plan) {
+  std::vector<std::vector<std::string>> keys;
+  for (const Variant& variant : plan.variants) {
+    keys.emplace_back();
+    for (const BenchmarkPlan& benchmark : plan.benchmarks) {
+      keys.back().push_back(Sha256()
+                                .field(kEngineVersion)
+                                .field(plan.context.model_sha256)
+                                .field(plan.context.tokenizer_sha256)
+                                .field(name(plan.context.dtype))
+                                .field(plan.context.device)
+                                .field(effective_edits_text(variant.edits))
+                                .field(benchmark.name)
+                                .field(benchmark.rules)
+                                .field(std::to_string(benchmark.max_new_tokens))
+                                .hex());
+    }
+  }
+  return keys;
+}
+
+std::string question_key(const BenchmarkPlan& benchmark, const QuestionInfo& question) {
+  return Sha256()
+      .field(benchmark.name)
+      .field(question.subject)
+      .field(std::to_string(question.doc_id))
+      .field(question.gold)
+      .field(question.prompt_sha256)
+      .hex();
+}
+
+VariantSize variant_size(const Plan& plan, const Variant& variant) {
+  const ModelShape& shape = plan.shape;
+  const int64_t layer_parameters = shape.attention_parameters + shape.mlp_parameters;
+  VariantSize size;
+  int64_t block_weights = 0;
+  int64_t zeroed = 0;
+  for (const Edit& edit : variant.edits) {
+    if (edit.is_identity()) continue;
+    const EditEffect effect = info(edit.kind).effect;
+    const int64_t dropped = (effect.keeps_attention ? 0 : shape.attention_parameters) +
+                            (effect.keeps_mlp ? 0 : shape.mlp_parameters);
+    const bool whole_layer = !effect.keeps_attention && !effect.keeps_mlp;
+    size.num_parameters_removed += dropped + (whole_layer ? shape.layer_other_parameters : 0);
+    block_weights += dropped;
+    if (edit.kind == EditKind::kMagnitude) zeroed += edit.amount.of(layer_parameters);
+  }
+  size.sparsity_blocks = static_cast<double>(block_weights + zeroed) /
+                         static_cast<double>(layer_parameters * shape.num_layers);
+  size.sparsity_model = static_cast<double>(size.num_parameters_removed + zeroed) /
+                        static_cast<double>(shape.num_parameters);
+  return size;
+}
+
+std::string plan_sha256(const Plan& plan) { return sha256_hex(plan_to_json(plan)); }
+
+}  // namespace prune_sweep

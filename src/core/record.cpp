@@ -1,0 +1,100 @@
+#include "prune_sweep/core/record.hpp"
+
+#include <array>
+
+namespace prune_sweep {
+
+namespace {
+
+const std::array kMultipleChoiceColumns{
+    Column{
+        "loglik",
+        "nat",
+        "log-likelihood of each choice as continuation of the prompt",
+        "",
+        &Record::loglik},
+    Column{
+        "correct",
+        "1",
+        "whether the likeliest choice, the first on a tie, is the gold one",
+        "0=wrong 1=correct 255=not evaluated",
+        &Record::correct},
+    Column{
+        "greedy",
+        "1",
+        "bit c: choice c is the arg-max over the whole vocabulary; 255 = not evaluated",
+        "",
+        &Record::greedy},
+};
+
+const std::array kGenerationColumns{
+    Column{
+        "strict_correct",
+        "1",
+        "exact match of the answer after ####",
+        "0=wrong 1=correct 255=not evaluated",
+        &Record::strict_correct},
+    Column{
+        "flexible_correct",
+        "1",
+        "exact match of the last number in the response",
+        "0=wrong 1=correct 255=not evaluated",
+        &Record::flexible_correct},
+    Column{
+        "generated_tokens",
+        "token",
+        "number of new tokens, an end-of-text token included; -1 = not evaluated",
+        "",
+        &Record::generated_tokens},
+    Column{
+        "stop",
+        "1",
+        "why the generation ended",
+        "0=eos 1=until 2=length 255=not evaluated",
+        &Record::stop},
+    Column{
+        "response", "1", "generated text, cut before the first stop string", "", &Record::response},
+    Column{
+        "strict_answer",
+        "1",
+        "answer extracted by strict-match, or [invalid]",
+        "",
+        &Record::strict_answer},
+    Column{
+        "flexible_answer",
+        "1",
+        "answer extracted by flexible-extract, or [invalid]",
+        "",
+        &Record::flexible_answer},
+};
+
+}  // namespace
+
+std::span<const Column> columns(BenchmarkKind kind) {
+  if (kind == BenchmarkKind::kMultipleChoice) return kMultipleChoiceColumns;
+  return kGenerationColumns;
+}
+
+uint8_t headline_correct(BenchmarkKind kind, const Record& record) {
+  return kind == BenchmarkKind::kMultipleChoice ? record.correct : record.strict_correct;
+}
+
+void put_record(ByteWriter& writer, BenchmarkKind kind, const Record& record) {
+  for (const Column& column : columns(kind)) {
+    std::visit([&](auto member) { writer.put(record.*member); }, column.member);
+  }
+}
+
+Record get_record(ByteReader& reader, BenchmarkKind kind) {
+  Record record;
+  for (const Column& column : columns(kind)) {
+    std::visit(
+        [&](auto member) {
+          record.*member = reader.get<std::remove_cvref_t<decltype(record.*member)>>();
+        },
+        column.member);
+  }
+  return record;
+}
+
+}  // namespace prune_sweep

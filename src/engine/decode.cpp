@@ -1,0 +1,274 @@
+#include "engine/decode.hpp"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
+#include "prune_sweep/core/check.hpp"
+
+namespace prune_sweep {
+
+namespace {
+
+PackedRows pack_prompts(std::span<const GenerationRequest> requests) {
+  std::vector<std::vector<int32_t>> prompts;
+  for (const GenerationRequest& request : requests) prompts.push_back(request.prompt);
+  return pack_rows(prompts);
+}
+
+/// Tokens whose keys and values are stored: all that are generated but the last.
+int64_t stored_tokens(std::span<const GenerationRequest> requests) {
+  int32_t most = 1;
+  for (const GenerationRequest& request : requests) most = std::max(most, request.max_new_tokens);
+  return most;
+}
+
+/// Text of generated ids. A model may have more rows than its tokenizer has tokens; those have no
+/// text.
+std::string text_of(const std::vector<int32_t>& ids, const Tokenizer& tokenizer) {
+  std::vector<int32_t> known;
+  std::copy_if(ids.begin(), ids.end(), std::back_inserter(known), [&](int32_t id) {
+    return id < tokenizer.vocab_size();
+  });
+  return tokenizer.decode(known, SpecialTokens::kSkip);
+}
+
+/// Where the first of the stop strings begins in `text`, or npos.
+size_t find_stop(std::string_view text, const std::vector<std::string>& until) {
+  size_t first = std::string_view::npos;
+  for (const std::string& stop : until) {
+    if (!stop.empty()) first = std::min(first, text.find(stop));
+  }
+  return first;
+}
+
+/// One answer in the making.
+struct Row {
+  size_t stream = 0;
+  size_t request = 0;
+  int64_t slot = 0;      ///< where its keys and values are
+  int64_t position = 0;  ///< of the token that goes in next
+  int32_t id = 0;        ///< that token
+};
+
+class Generator {
+ public:
+  Generator(
+      Decoder& decoder,
+      const LmHead& head,
+      const EditedLayer& edited_layer,
+      const StreamTree& tree,
+      std::span<const GenerationRequest> requests,
+      const Tokenizer& tokenizer)
+      : decoder_(decoder),
+        head_(head),
+        edited_layer_(edited_layer),
+        tree_(tree),
+        requests_(requests),
+        tokenizer_(tokenizer),
+        packed_(pack_prompts(requests)),
+        capacity_(stored_tokens(requests)),
+        answers_(tree.levels.back().size(), std::vector<Generation>(requests.size())) {}
+
+  std::vector<std::vector<Generation>> run() {
+    trace_paths();
+    std::vector<Row> rows = prefill();
+    while (!rows.empty()) rows = take(step(rows), rows);
+    return std::move(answers_);
+  }
+
+ private:
+  /// Fills paths_: through which branch of each layer a stream came.
+  void trace_paths() {
+    const size_t num_layers = tree_.levels.size();
+    paths_.assign(answers_.size(), std::vector<size_t>(num_layers));
+    for (size_t stream = 0; stream < paths_.size(); ++stream) {
+      size_t branch = stream;
+      for (size_t layer = num_layers; layer-- > 0;) {
+        paths_[stream][layer] = branch;
+        branch = static_cast<size_t>(tree_.levels[layer][branch].from);
+      }
+    }
+  }
+
+  /// Runs the prompts and takes the first token of every answer.
+  std::vector<Row> prefill() {
+    StreamStates states = run_streams(decoder_, edited_layer_, tree_, packed_, KeepKv::kYes);
+    prompt_kv_ = std::move(states.kv);
+    std::vector<int64_t> last_rows;
+    for (size_t i = 0; i < requests_.size(); ++i) {
+      last_rows.push_back(packed_.row_of(i, std::ssize(requests_[i].prompt) - 1));
+    }
+    std::vector<at::Tensor> hidden;
+    std::vector<Row> rows;
+    const at::Tensor index = at::tensor(last_rows, at::kLong).to(states.hidden.front().device());
+    for (size_t stream = 0; stream < answers_.size(); ++stream) {
+      hidden.push_back(states.hidden[stream].index_select(0, index));
+      for (size_t i = 0; i < requests_.size(); ++i) {
+        const auto slot = static_cast<int64_t>(stream * requests_.size() + i);
+        rows.push_back({stream, i, slot, std::ssize(requests_[i].prompt) - 1, 0});
+      }
+    }
+    allocate_own_kv(std::ssize(rows));
+    return take(at::cat(hidden), rows);
+  }
+
+  /// Untouched memory costs nothing, so every answer gets room for the longest.
+  void allocate_own_kv(int64_t num_slots) {
+    const ModelConfig& config = decoder_.config();
+    const at::Tensor& like = decoder_.weights().embedding();
+    const auto make = [&] {
+      return at::empty({num_slots * capacity_, config.kv_heads, config.head_dim}, like.options());
+    };
+    for (size_t layer = 0; layer < tree_.levels.size(); ++layer)
+      own_kv_.push_back({make(), make()});
+  }
+
+  /// The next token of every row; returns the rows that go on with theirs.
+  std::vector<Row> take(const at::Tensor& hidden, const std::vector<Row>& rows) {
+    const std::vector<int32_t> ids = head_.greedy(hidden);
+    std::vector<Row> going_on;
+    for (size_t i = 0; i < rows.size(); ++i) {
+      Row row = rows[i];
+      if (requests_[row.request].max_new_tokens <= 0) continue;
+      if (ids[i] < 0) throw NotFinite{row.stream, row.request};
+      row.id = ids[i];
+      ++row.position;
+      if (!is_finished_by(row)) going_on.push_back(row);
+    }
+    return going_on;
+  }
+
+  /// Adds the row's token to its answer.
+  bool is_finished_by(const Row& row) {
+    const GenerationRequest& request = requests_[row.request];
+    Generation& answer = answers_[row.stream][row.request];
+    answer.ids.push_back(row.id);
+    const std::vector<int32_t>& eos_ids = decoder_.config().eos_ids;
+    const bool is_eos = std::find(eos_ids.begin(), eos_ids.end(), row.id) != eos_ids.end();
+    const bool is_full = std::ssize(answer.ids) >= request.max_new_tokens;
+    if (!is_eos && !is_full && request.until.empty()) return false;
+
+    answer.text = text_of(answer.ids, tokenizer_);
+    const size_t stop = find_stop(answer.text, request.until);
+    if (stop != std::string::npos) answer.text.resize(stop);
+    answer.stop = is_eos                      ? StopReason::kEos
+                  : stop != std::string::npos ? StopReason::kUntil
+                                              : StopReason::kLength;
+    return is_eos || is_full || stop != std::string::npos;
+  }
+
+  /// All rows' tokens through all layers: [rows, hidden].
+  at::Tensor step(const std::vector<Row>& rows) {
+    std::vector<int32_t> ids;
+    std::vector<int32_t> positions;
+    for (const Row& row : rows) {
+      ids.push_back(row.id);
+      positions.push_back(static_cast<int32_t>(row.position));
+    }
+    at::Tensor hidden = decoder_.embed(ids);
+    const Rope rope = decoder_.rope(positions);
+    for (size_t layer = 0; layer < tree_.levels.size(); ++layer) {
+      const auto edit_of = [&](const Row& row) {
+        return tree_.levels[layer][paths_[row.stream][layer]].edit;
+      };
+      for (const auto& group : group_by_edit(rows, edit_of)) {
+        run_group(
+            layer, edit_of(rows[static_cast<size_t>(group.front())]), rows, group, rope, hidden);
+      }
+    }
+    return hidden;
+  }
+
+  /// Replaces the states of a group's rows, all of which have the same weights in this layer.
+  void run_group(
+      size_t layer,
+      const std::optional<Edit>& edit,
+      const std::vector<Row>& rows,
+      const std::vector<int64_t>& group,
+      const Rope& rope,
+      at::Tensor& hidden) {
+    const EditEffect effect = effect_of(edit ? &*edit : nullptr);
+    if (!effect.keeps_attention && !effect.keeps_mlp) return;
+    const LayerWeights weights = effect.changes_weights
+                                     ? edited_layer_(*edit)
+                                     : decoder_.weights().layer(static_cast<int32_t>(layer));
+    const auto attend = [&](const Qkv& qkv) { return attend_group(layer, rows, group, qkv); };
+    if (group.size() == rows.size()) {
+      hidden = decoder_.layer(weights, effect, hidden, rope, attend);
+      return;
+    }
+    const at::Tensor index = at::tensor(group, at::kLong).to(hidden.device());
+    const Rope angles{rope.cos.index_select(0, index), rope.sin.index_select(0, index)};
+    const at::Tensor states =
+        decoder_.layer(weights, effect, hidden.index_select(0, index), angles, attend);
+    hidden.index_copy_(0, index, states);
+  }
+
+  at::Tensor attend_group(
+      size_t layer,
+      const std::vector<Row>& rows,
+      const std::vector<int64_t>& group,
+      const Qkv& qkv) {
+    StreamKv& own = own_kv_[layer];
+    std::vector<int64_t> stored_at;
+    std::vector<KvSpans> spans;
+    for (const int64_t index : group) {
+      const Row& row = rows[static_cast<size_t>(index)];
+      const StreamKv& prompt = prompt_kv_[layer][paths_[row.stream][layer]];
+      const PackedRows::Run run = packed_.sequences[row.request];
+      const int64_t first = row.slot * capacity_;
+      const int64_t num_before = row.position - std::ssize(requests_[row.request].prompt);
+      stored_at.push_back(first + num_before);
+      spans.push_back(
+          {KvSpan{&prompt.k, &prompt.v, 0, packed_.prefix_len},
+           KvSpan{&prompt.k, &prompt.v, run.first_row, run.num_rows},
+           KvSpan{&own.k, &own.v, first, num_before + 1}});
+    }
+    const at::Tensor index = at::tensor(stored_at, at::kLong).to(qkv.k.device());
+    own.k.index_copy_(0, index, qkv.k);
+    own.v.index_copy_(0, index, qkv.v);
+    return attend_stored(qkv.q, spans);
+  }
+
+  Decoder& decoder_;
+  const LmHead& head_;
+  const EditedLayer& edited_layer_;
+  const StreamTree& tree_;
+  std::span<const GenerationRequest> requests_;
+  const Tokenizer& tokenizer_;
+  PackedRows packed_;
+  int64_t capacity_;                              // tokens per slot
+  std::vector<std::vector<Generation>> answers_;  // [streams][requests]
+  std::vector<std::vector<size_t>> paths_;        // [streams][layers]: index of the branch
+  std::vector<std::vector<StreamKv>> prompt_kv_;  // [layers][branches]
+  std::vector<StreamKv> own_kv_;  // [layers]: [slots * capacity, kv_heads, head_dim]
+};
+
+}  // namespace
+
+std::vector<std::vector<Generation>> generate_streams(
+    Decoder& decoder,
+    const LmHead& head,
+    const EditedLayer& edited_layer,
+    const StreamTree& tree,
+    std::span<const GenerationRequest> requests,
+    const Tokenizer& tokenizer) {
+  return Generator(decoder, head, edited_layer, tree, requests, tokenizer).run();
+}
+
+int64_t generation_kv_bytes(
+    const ModelConfig& config,
+    const StreamTree& tree,
+    std::span<const GenerationRequest> requests,
+    int64_t element_bytes) {
+  const int64_t row_bytes = 2 * int64_t{config.kv_heads} * config.head_dim * element_bytes;
+  const auto streams = std::ssize(tree.levels.back());
+  const int64_t own_rows =
+      streams * std::ssize(requests) * stored_tokens(requests) * config.num_layers;
+  return row_bytes * (pack_prompts(requests).num_rows() * count_passes(tree).attention + own_rows);
+}
+
+}  // namespace prune_sweep

@@ -1,0 +1,33 @@
+/// \file
+/// Greedy generation for all streams and prompts of a unit together.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "engine/lm_head.hpp"
+#include "engine/loglik.hpp"
+#include "engine/streams.hpp"
+#include "prune_sweep/engine/engine.hpp"
+
+namespace prune_sweep {
+
+/// Generates for every stream after the tree's last layer and every request: [streams][requests].
+/// The bits of an answer do not depend on the other streams and requests. Throws NotFinite.
+std::vector<std::vector<Generation>> generate_streams(
+    Decoder& decoder,
+    const LmHead& head,
+    const EditedLayer& edited_layer,
+    const StreamTree& tree,
+    std::span<const GenerationRequest> requests,
+    const Tokenizer& tokenizer);
+
+/// Bytes of keys and values that generate_streams() would hold.
+int64_t generation_kv_bytes(
+    const ModelConfig& config,
+    const StreamTree& tree,
+    std::span<const GenerationRequest> requests,
+    int64_t element_bytes);
+
+}  // namespace prune_sweep

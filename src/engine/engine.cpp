@@ -1,0 +1,284 @@
+#include "prune_sweep/engine/engine.hpp"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <c10/core/InferenceMode.h>
+#include <torch/headeronly/version.h>
+
+#include <algorithm>
+#include <map>
+#include <numeric>
+#include <utility>
+
+#include "engine/decode.hpp"
+#include "engine/decoder.hpp"
+#include "engine/lm_head.hpp"
+#include "engine/loglik.hpp"
+#include "engine/pruner.hpp"
+#include "engine/streams.hpp"
+#include "engine/weights.hpp"
+#include "prune_sweep/core/check.hpp"
+
+namespace prune_sweep {
+
+namespace {
+
+/// Keys and values that generation holds at once; a unit that needs more is taken in parts.
+constexpr int64_t kMaxKvBytes = int64_t{1} << 30;
+
+at::ScalarType scalar_type(DType dtype) {
+  return dtype == DType::kBfloat16 ? at::kBFloat16 : at::kFloat;
+}
+
+at::Device find_device(DeviceKind kind) {
+  const bool has_cuda = kind != DeviceKind::kCpu && at::hasCUDA();
+  if (kind == DeviceKind::kCuda && !has_cuda) {
+    bad_input("device=cuda", "no CUDA device that this libtorch can use");
+  }
+  return has_cuda ? at::kCUDA : at::kCPU;
+}
+
+/// Variants that may share streams, as indices. A global magnitude edit means another thing in a
+/// variant where other layers have it too, so only variants with the same global edits go together.
+std::vector<std::vector<size_t>> shareable(std::span<const Variant> variants) {
+  std::map<std::string, std::vector<size_t>> by_global_edits;
+  for (size_t i = 0; i < variants.size(); ++i) {
+    std::vector<Edit> global;
+    for (const Edit& edit : variants[i].edits) {
+      if (edit.scope == MagnitudeScope::kGlobal) global.push_back(edit);
+    }
+    by_global_edits[effective_edits_text(global)].push_back(i);
+  }
+  std::vector<std::vector<size_t>> groups;
+  for (auto& [text, indices] : by_global_edits) groups.push_back(std::move(indices));
+  return groups;
+}
+
+/// Every token of every stream goes through all of them.
+int64_t num_edited_layers(const StreamTree& tree) {
+  int64_t count = 0;
+  for (const std::vector<Branch>& level : tree.levels) {
+    for (const auto& group :
+         group_by_edit(level, [](const Branch& branch) { return branch.edit; })) {
+      const std::optional<Edit>& edit = level[static_cast<size_t>(group.front())].edit;
+      if (edit && info(edit->kind).effect.changes_weights) ++count;
+    }
+  }
+  return count;
+}
+
+std::vector<Variant> picked(std::span<const Variant> variants, std::span<const size_t> indices) {
+  std::vector<Variant> result;
+  for (const size_t index : indices) result.push_back(variants[index]);
+  return result;
+}
+
+/// Calls `work`(tree) and gives every variant the answers of its stream: [streams] => [variants].
+template <typename Work>
+auto for_variants(std::span<const Variant> variants, int32_t num_layers, Work work) {
+  const StreamTree tree = build_stream_tree(variants, num_layers);
+  try {
+    const auto of_stream = work(tree);
+    typename std::remove_const<decltype(of_stream)>::type of_variant;
+    for (const int32_t stream : tree.stream_of_variant) {
+      of_variant.push_back(of_stream[static_cast<size_t>(stream)]);
+    }
+    return of_variant;
+  } catch (const NotFinite& failure) {
+    const auto stream = std::find(
+        tree.stream_of_variant.begin(),
+        tree.stream_of_variant.end(),
+        static_cast<int32_t>(failure.stream));
+    throw Error(
+        ExitStatus::kInternal,
+        "variant " + variants[static_cast<size_t>(stream - tree.stream_of_variant.begin())].name +
+            ", request " + std::to_string(failure.request),
+        "its log-likelihood is not a finite number");
+  }
+}
+
+/// Calls `work`(variants) for groups that may share streams and puts the answers in the variants'
+/// order.
+template <typename Work>
+auto for_groups(std::span<const Variant> variants, Work work) {
+  decltype(work(std::vector<Variant>{})) all(variants.size());
+  for (const std::vector<size_t>& group : shareable(variants)) {
+    auto part = work(picked(variants, group));
+    for (size_t i = 0; i < group.size(); ++i) all[group[i]] = std::move(part[i]);
+  }
+  return all;
+}
+
+}  // namespace
+
+struct Engine::State {
+  State(
+      const std::filesystem::path& model_dir,
+      const EngineSettings& settings,
+      std::function<void()> progress)
+      : config(read_model_config(model_dir)),
+        on_progress(std::move(progress)),
+        weights(
+            Checkpoint::open(model_dir, config),
+            config,
+            scalar_type(settings.dtype),
+            find_device(settings.device)),
+        edited_layers(weights),
+        decoder(config, weights, on_progress),
+        head(config, weights, on_progress) {}
+
+  /// Edited layers of variants that may share streams.
+  EditedLayer edited_layer(std::span<const Variant> variants) {
+    return [this, variants](const Edit& edit) {
+      // Any variant with the edit tells which layers decide together.
+      const auto has_edit = [&edit](const Variant& variant) {
+        const Edit* own = variant.edit_of(edit.layer);
+        return own != nullptr && *own == edit;
+      };
+      const Variant& variant = *std::find_if(variants.begin(), variants.end(), has_edit);
+      return edited_layers.get(edit, decided_together(variant, edit));
+    };
+  }
+
+  /// `num_more` tokens will follow those of `ids`.
+  void require_ids(std::span<const int32_t> ids, size_t num_more, size_t request) const {
+    const std::string where = "request " + std::to_string(request);
+    if (ids.empty()) bad_input(where, "no tokens");
+    if (std::ssize(ids) + static_cast<int64_t>(num_more) > config.max_positions) {
+      bad_input(
+          where,
+          std::to_string(ids.size() + num_more) + " tokens, but max_position_embeddings is " +
+              std::to_string(config.max_positions));
+    }
+    for (const int32_t id : ids) {
+      if (id < 0 || id >= config.vocab_size) {
+        bad_input(where, "token " + std::to_string(id) + " is not in the model's vocabulary");
+      }
+    }
+  }
+
+  /// Halves the variants until their edited layers fit, then the requests until keys and values
+  /// fit.
+  std::vector<std::vector<Generation>> generate(
+      std::span<const Variant> variants,
+      std::span<const GenerationRequest> requests,
+      const Tokenizer& tokenizer) {
+    const StreamTree tree = build_stream_tree(variants, config.num_layers);
+    const auto element_bytes = static_cast<int64_t>(weights.embedding().element_size());
+    const bool kv_fits = generation_kv_bytes(config, tree, requests, element_bytes) <= kMaxKvBytes;
+    const bool edits_fit = num_edited_layers(tree) <= edited_layers.capacity();
+
+    if (variants.size() > 1 && (!edits_fit || (!kv_fits && requests.size() == 1))) {
+      const size_t half = variants.size() / 2;
+      auto answers = generate(variants.first(half), requests, tokenizer);
+      auto more = generate(variants.subspan(half), requests, tokenizer);
+      std::move(more.begin(), more.end(), std::back_inserter(answers));
+      return answers;
+    }
+    if (requests.size() > 1 && !kv_fits) {
+      const size_t half = requests.size() / 2;
+      auto answers = generate(variants, requests.first(half), tokenizer);
+      auto more = generate(variants, requests.subspan(half), tokenizer);
+      for (size_t i = 0; i < answers.size(); ++i) {
+        std::move(more[i].begin(), more[i].end(), std::back_inserter(answers[i]));
+      }
+      return answers;
+    }
+    return for_variants(variants, config.num_layers, [&](const StreamTree& its_tree) {
+      return generate_streams(decoder, head, edited_layer(variants), its_tree, requests, tokenizer);
+    });
+  }
+
+  ModelConfig config;
+  std::function<void()> on_progress;
+  Weights weights;
+  EditedLayers edited_layers;
+  Decoder decoder;
+  LmHead head;
+};
+
+Engine::Engine(
+    const std::filesystem::path& model_dir,
+    const EngineSettings& settings,
+    std::function<void()> on_progress) {
+  if (settings.num_threads > 0) at::set_num_threads(settings.num_threads);
+  const c10::InferenceMode inference;
+  state_ = std::make_unique<State>(model_dir, settings, std::move(on_progress));
+}
+
+Engine::~Engine() = default;
+
+const ModelConfig& Engine::config() const { return state_->config; }
+
+std::string Engine::torch_version() { return TORCH_VERSION; }
+
+std::vector<std::vector<std::vector<ContinuationScore>>> Engine::loglik(
+    std::span<const Variant> variants, std::span<const LoglikRequest> requests) {
+  const c10::InferenceMode inference;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    if (requests[i].continuations.empty()) {
+      bad_input("request " + std::to_string(i), "no continuations");
+    }
+    for (const std::vector<int32_t>& continuation : requests[i].continuations) {
+      state_->require_ids(requests[i].context, continuation.size(), i);
+      state_->require_ids(continuation, 0, i);
+    }
+  }
+  if (requests.empty()) return {variants.size(), std::vector<std::vector<ContinuationScore>>{}};
+  return for_groups(variants, [&](const std::vector<Variant>& group) {
+    return for_variants(group, state_->config.num_layers, [&](const StreamTree& tree) {
+      return score_streams(
+          state_->decoder, state_->head, state_->edited_layer(group), tree, requests);
+    });
+  });
+}
+
+std::vector<std::vector<Generation>> Engine::generate(
+    std::span<const Variant> variants,
+    std::span<const GenerationRequest> requests,
+    const Tokenizer& tokenizer) {
+  const c10::InferenceMode inference;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    const int32_t num_new = std::max(0, requests[i].max_new_tokens);
+    state_->require_ids(requests[i].prompt, static_cast<size_t>(num_new), i);
+  }
+  if (requests.empty()) return {variants.size(), std::vector<Generation>{}};
+  return for_groups(variants, [&](const std::vector<Variant>& group) {
+    return state_->generate(group, requests, tokenizer);
+  });
+}
+
+std::vector<std::pair<int32_t, float>> Engine::next_token(
+    const Variant& variant, std::span<const int32_t> ids, int32_t count) {
+  const c10::InferenceMode inference;
+  state_->require_ids(ids, 0, 0);
+  const std::vector<int32_t> sequence(ids.begin(), ids.end());
+  const std::span<const Variant> variants(&variant, 1);
+  const StreamTree tree = build_stream_tree(variants, state_->config.num_layers);
+  const StreamStates states = run_streams(
+      state_->decoder,
+      state_->edited_layer(variants),
+      tree,
+      pack_rows({&sequence, 1}),
+      KeepKv::kNo);
+  const int64_t last = std::ssize(sequence) - 1;
+  const std::vector<float> logprobs =
+      state_->head.logprobs(states.hidden.front().narrow(0, last, 1));
+
+  std::vector<int32_t> order(logprobs.size());
+  std::iota(order.begin(), order.end(), 0);
+  const auto end = order.begin() + std::clamp<int64_t>(count, 0, std::ssize(order));
+  const auto likelier = [&](int32_t a, int32_t b) {
+    const float of_a = logprobs[static_cast<size_t>(a)];
+    const float of_b = logprobs[static_cast<size_t>(b)];
+    return of_a > of_b || (of_a == of_b && a < b);
+  };
+  std::partial_sort(order.begin(), end, order.end(), likelier);
+  std::vector<std::pair<int32_t, float>> best;
+  for (auto id = order.begin(); id != end; ++id) {
+    best.emplace_back(*id, logprobs[static_cast<size_t>(*id)]);
+  }
+  return best;
+}
+
+}  // namespace prune_sweep

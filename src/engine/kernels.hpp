@@ -1,0 +1,33 @@
+/// \file
+/// What stands between the matrix products of a decoder layer. Values are rounded where Hugging
+/// Face's implementation rounds. On the CPU by loops of our own, elsewhere by the plain versions.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace prune_sweep {
+
+/// Cosine and sine of every row's RoPE angles.
+struct Rope {
+  at::Tensor cos;  // [rows, head_dim / 2]
+  at::Tensor sin;  // [rows, head_dim / 2]
+};
+
+/// RMSNorm over the last dimension: the mean square in float32, x / rms rounded to x's type, then
+/// times `weight`.
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps);  // [..., n], [n]
+
+/// Rotary position embedding (arXiv 2104.09864) in the half-rotation form.
+at::Tensor rotate(const at::Tensor& x, const Rope& rope);  // [rows, heads, head_dim]
+
+/// SiLU(gate) * up.
+at::Tensor silu_mul(const at::Tensor& gate, const at::Tensor& up);
+
+/// The same in plain ATen operations, for any device; the yardstick of the tests.
+namespace plain {
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps);
+at::Tensor rotate(const at::Tensor& x, const Rope& rope);
+at::Tensor silu_mul(const at::Tensor& gate, const at::Tensor& up);
+}  // namespace plain
+
+}  // namespace prune_sweep

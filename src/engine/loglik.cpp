@@ -1,0 +1,120 @@
+#include "engine/loglik.hpp"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+#include <cstdint>
+#include <map>
+#include <utility>
+
+namespace prune_sweep {
+
+namespace {
+
+/// The token sequences whose rows answer requests, each once, and the rows to read.
+struct ReadPlan {
+  /// One token to score, after the token at `position` of a sequence.
+  struct Read {
+    size_t sequence;
+    int64_t position;
+    int32_t id;
+  };
+  std::vector<std::vector<int32_t>> sequences;
+  std::vector<std::vector<std::vector<Read>>> reads;  // [requests][continuations][tokens]
+};
+
+/// A continuation's tokens but the last are rows of their own; continuations of one token share
+/// their context's.
+ReadPlan make_plan(std::span<const LoglikRequest> requests) {
+  ReadPlan plan;
+  std::map<std::vector<int32_t>, size_t> known;
+  for (const LoglikRequest& request : requests) {
+    auto& reads = plan.reads.emplace_back();
+    for (const std::vector<int32_t>& continuation : request.continuations) {
+      std::vector<int32_t> ids = request.context;
+      ids.insert(ids.end(), continuation.begin(), continuation.end() - 1);
+      const auto [entry, is_new] = known.emplace(std::move(ids), plan.sequences.size());
+      if (is_new) plan.sequences.push_back(entry->first);
+      auto& tokens = reads.emplace_back();
+      for (size_t i = 0; i < continuation.size(); ++i) {
+        const auto position = static_cast<int64_t>(request.context.size() + i) - 1;
+        tokens.push_back({entry->second, position, continuation[i]});
+      }
+    }
+  }
+  return plan;
+}
+
+/// The rows that are read, each once, in the order in which they come first.
+class NeededRows {
+ public:
+  /// Place of `row` among the needed ones.
+  int64_t place(int64_t row) {
+    const auto [entry, is_new] = places_.emplace(row, std::ssize(rows_));
+    if (is_new) rows_.push_back(row);
+    return entry->second;
+  }
+  const std::vector<int64_t>& rows() const { return rows_; }
+
+ private:
+  std::map<int64_t, int64_t> places_;
+  std::vector<int64_t> rows_;
+};
+
+ContinuationScore add_up(std::span<const LmHead::Score> tokens) {
+  ContinuationScore sum{.loglik = 0, .greedy = true};
+  for (const LmHead::Score& token : tokens) {
+    sum.loglik += token.logprob;
+    sum.greedy = sum.greedy && token.greedy;
+  }
+  return sum;
+}
+
+}  // namespace
+
+std::vector<std::vector<std::vector<ContinuationScore>>> score_streams(
+    Decoder& decoder,
+    const LmHead& head,
+    const EditedLayer& edited_layer,
+    const StreamTree& tree,
+    std::span<const LoglikRequest> requests) {
+  const ReadPlan plan = make_plan(requests);
+  const PackedRows packed = pack_rows(plan.sequences);
+  NeededRows needed;
+  std::vector<LmHead::Target> targets;  // of one stream
+  for (const auto& request : plan.reads) {
+    for (const auto& continuation : request) {
+      for (const ReadPlan::Read& read : continuation) {
+        targets.push_back({needed.place(packed.row_of(read.sequence, read.position)), read.id});
+      }
+    }
+  }
+
+  const StreamStates states = run_streams(decoder, edited_layer, tree, packed, KeepKv::kNo);
+  const at::Tensor index = at::tensor(needed.rows(), at::kLong).to(states.hidden.front().device());
+  std::vector<at::Tensor> hidden;
+  std::vector<LmHead::Target> all_targets;
+  for (const at::Tensor& stream : states.hidden) {
+    const int64_t first = std::ssize(hidden) * std::ssize(needed.rows());
+    for (const LmHead::Target& target : targets)
+      all_targets.push_back({first + target.row, target.id});
+    hidden.push_back(stream.index_select(0, index));
+  }
+  const std::vector<LmHead::Score> tokens = head.score(at::cat(hidden), all_targets);
+
+  std::vector<std::vector<std::vector<ContinuationScore>>> scores(states.hidden.size());
+  size_t next = 0;
+  for (size_t stream = 0; stream < scores.size(); ++stream) {
+    for (size_t request = 0; request < requests.size(); ++request) {
+      auto& continuations = scores[stream].emplace_back();
+      for (const auto& reads : plan.reads[request]) {
+        continuations.push_back(add_up(std::span(tokens).subspan(next, reads.size())));
+        next += reads.size();
+        if (!std::isfinite(continuations.back().loglik)) throw NotFinite(stream, request);
+      }
+    }
+  }
+  return scores;
+}
+
+}  // namespace prune_sweep

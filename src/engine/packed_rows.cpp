@@ -1,0 +1,48 @@
+#include "engine/packed_rows.hpp"
+
+#include <algorithm>
+
+namespace prune_sweep {
+
+namespace {
+
+/// Length of the longest common prefix that leaves every sequence a token of its own.
+size_t shared_length(std::span<const std::vector<int32_t>> sequences) {
+  if (sequences.size() < 2) return 0;
+  const std::vector<int32_t>& first = sequences.front();
+  size_t length = first.size() - 1;
+  for (const std::vector<int32_t>& other : sequences.subspan(1)) {
+    length = std::min(length, other.size() - 1);
+    const auto end = first.begin() + static_cast<std::ptrdiff_t>(length);
+    length =
+        static_cast<size_t>(std::mismatch(first.begin(), end, other.begin()).first - first.begin());
+  }
+  return length;
+}
+
+}  // namespace
+
+int64_t PackedRows::row_of(size_t index, int64_t position) const {
+  if (position < prefix_len) return position;
+  return sequences[index].first_row + position - prefix_len;
+}
+
+PackedRows pack_rows(std::span<const std::vector<int32_t>> sequences) {
+  PackedRows rows;
+  const auto append = [&rows](const std::vector<int32_t>& ids, size_t begin, size_t end) {
+    for (size_t i = begin; i < end; ++i) {
+      rows.ids.push_back(ids[i]);
+      rows.positions.push_back(static_cast<int32_t>(i));
+    }
+  };
+  const size_t prefix_len = shared_length(sequences);
+  if (prefix_len > 0) append(sequences.front(), 0, prefix_len);
+  rows.prefix_len = static_cast<int64_t>(prefix_len);
+  for (const std::vector<int32_t>& ids : sequences) {
+    rows.sequences.push_back({rows.num_rows(), static_cast<int64_t>(ids.size() - prefix_len)});
+    append(ids, prefix_len, ids.size());
+  }
+  return rows;
+}
+
+}  // namespace prune_sweep

@@ -1,0 +1,33 @@
+/// \file
+/// How the questions of a unit lie in one matrix of rows, without padding.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace prune_sweep {
+
+/// First the prefix that all sequences share, then each sequence's own rows, one sequence behind
+/// the other. A row attends to the prefix and, causally, to its own sequence.
+struct PackedRows {
+  /// Consecutive rows at consecutive positions.
+  struct Run {
+    int64_t first_row = 0;
+    int64_t num_rows = 0;
+  };
+
+  int64_t prefix_len = 0;
+  std::vector<Run> sequences;
+  std::vector<int32_t> ids;        // [rows]
+  std::vector<int32_t> positions;  // [rows]
+
+  int64_t num_rows() const { return static_cast<int64_t>(ids.size()); }
+  /// Row of the token at `position` of sequence `index`.
+  int64_t row_of(size_t index, int64_t position) const;
+};
+
+/// Packs token sequences, none empty. At least one row of each is its own.
+PackedRows pack_rows(std::span<const std::vector<int32_t>> sequences);
+
+}  // namespace prune_sweep

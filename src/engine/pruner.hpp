@@ -1,0 +1,80 @@
+/// \file
+/// Edits that change weights. A pruner makes the edited weights of a layer; the table says which
+/// edit kind has which pruner. A new method is a file in pruners/, a row of the table and a row in
+/// core's table of edit kinds.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "engine/weights.hpp"
+#include "prune_sweep/core/variant.hpp"
+
+namespace prune_sweep {
+
+/// One edit as it stands in a variant, ready to be applied to its layers.
+class Pruner {
+ public:
+  virtual ~Pruner() = default;
+
+  /// The layer's weights after the edit; tensors that it leaves alone are shared, not copied. The
+  /// decision what to remove rests on the weights as stored in the checkpoint, whatever type is
+  /// computed in.
+  virtual LayerWeights prune(int32_t layer) const = 0;
+};
+
+/// Row of the table of pruners.
+struct PrunerInfo {
+  EditKind kind;
+  /// `layers`: see decided_together().
+  std::unique_ptr<Pruner> (*make)(
+      const Weights& weights, const Edit& edit, std::span<const int32_t> layers);
+};
+std::span<const PrunerInfo> pruner_table();
+
+/// pruners/magnitude.cpp: zeroes the smallest weights.
+std::unique_ptr<Pruner> make_magnitude_pruner(
+    const Weights& weights, const Edit& edit, std::span<const int32_t> layers);
+
+/// The layers whose weights decide together what `edit` removes: with global scope all layers of
+/// `variant` that have the same edit, ascending, otherwise its own layer.
+std::vector<int32_t> decided_together(const Variant& variant, const Edit& edit);
+
+/// Edited layers, made when first asked for and kept while there is room.
+class EditedLayers {
+ public:
+  /// Room for edited copies of all layers of a model of 0.6 B parameters in bfloat16, twice over.
+  static constexpr int64_t kRoomBytes = int64_t{2} << 30;
+
+  /// `weights` must outlive it. `capacity` is a number of layers; nothing: as many as there is room
+  /// for, at least as many as the model has.
+  explicit EditedLayers(const Weights& weights, std::optional<int64_t> capacity = {});
+
+  int64_t capacity() const { return capacity_; }
+
+  /// Weights of `edit.layer` under an edit that changes weights; `layers` are decided_together.
+  LayerWeights get(const Edit& edit, std::span<const int32_t> layers);
+
+ private:
+  struct Entry {
+    LayerWeights weights;
+    uint64_t last_use = 0;
+  };
+  using Key = std::pair<Edit, std::vector<int32_t>>;
+
+  const Pruner& pruner_of(const Edit& edit, std::span<const int32_t> layers);
+  void make_room();
+
+  const Weights& weights_;
+  int64_t capacity_;
+  std::map<Key, std::unique_ptr<Pruner>> pruners_;  // of an edit with layer 0
+  std::map<Key, Entry> entries_;
+  uint64_t num_uses_ = 0;
+};
+
+}  // namespace prune_sweep

@@ -1,0 +1,221 @@
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <c10/core/InferenceMode.h>
+#include <c10/util/Half.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstring>
+#include <mutex>
+
+#include "engine/pruner.hpp"
+
+namespace prune_sweep {
+
+namespace {
+
+/// Stored weights that are ranked together with others, in flat order.
+struct Stretch {
+  StoredType type;
+  const char* bytes;
+  int64_t size;  ///< elements
+
+  Stretch part(int64_t first, int64_t count) const {
+    const int64_t element_bytes = type == StoredType::kFloat32 ? 4 : 2;
+    return {type, bytes + first * element_bytes, count};
+  }
+};
+
+template <typename Word, typename Magnitude, typename F>
+void for_each_word(const Stretch& weights, Magnitude magnitude, F f) {
+  for (int64_t i = 0; i < weights.size; ++i) {
+    Word word;
+    std::memcpy(&word, weights.bytes + i * static_cast<int64_t>(sizeof word), sizeof word);
+    f(i, magnitude(word));
+  }
+}
+
+/// Calls f(i, magnitude) for all elements in order. The magnitude is |w| as the bits of a float32,
+/// sign bit off: as integers they are ordered as |w| is, and -0 equals 0.
+template <typename F>
+void for_each_magnitude(const Stretch& weights, F f) {
+  const auto of_bfloat16 = [](uint16_t word) { return uint32_t{word & 0x7fffU} << 16; };
+  const auto of_float16 = [](uint16_t word) {
+    return std::bit_cast<uint32_t>(c10::detail::fp16_ieee_to_fp32_value(word & 0x7fffU));
+  };
+  const auto of_float32 = [](uint32_t word) { return word & 0x7fffffffU; };
+  switch (weights.type) {
+    case StoredType::kBfloat16:
+      return for_each_word<uint16_t>(weights, of_bfloat16, f);
+    case StoredType::kFloat16:
+      return for_each_word<uint16_t>(weights, of_float16, f);
+    case StoredType::kFloat32:
+      return for_each_word<uint32_t>(weights, of_float32, f);
+  }
+}
+
+/// What is zeroed: every magnitude below `magnitude`, and of those equal to it the first `ties[i]`
+/// of stretch i.
+struct Cut {
+  uint32_t magnitude = 0;
+  std::vector<int64_t> ties;
+};
+
+/// Digits of a magnitude, highest first. bfloat16 and float16 have nothing in the last.
+struct Digit {
+  int shift;
+  uint32_t size;
+};
+constexpr std::array kDigits{Digit{20, 1 << 11}, Digit{9, 1 << 11}, Digit{0, 1 << 9}};
+
+using Histogram = std::vector<int64_t>;
+
+/// How many elements there are by value of `digit`, among those whose higher digits are those of
+/// `prefix`.
+Histogram count_digit(std::span<const Stretch> stretches, uint32_t prefix, Digit digit) {
+  const int above = std::countr_zero(digit.size) + digit.shift;
+  const uint32_t wanted = prefix >> above;
+  Histogram total(digit.size, 0);
+  std::mutex mutex;
+  at::parallel_for(0, std::ssize(stretches), 1, [&](int64_t begin, int64_t end) {
+    Histogram mine(digit.size, 0);
+    for (int64_t s = begin; s < end; ++s) {
+      for_each_magnitude(stretches[static_cast<size_t>(s)], [&](int64_t, uint32_t magnitude) {
+        if (magnitude >> above == wanted) ++mine[(magnitude >> digit.shift) & (digit.size - 1)];
+      });
+    }
+    const std::lock_guard lock(mutex);
+    for (size_t i = 0; i < total.size(); ++i) total[i] += mine[i];
+  });
+  return total;
+}
+
+/// The cut that zeroes exactly `count` elements. Ties go by order of stretches, then by flat index:
+/// so the zeros of a smaller count are among those of a larger one.
+Cut smallest(std::span<const Stretch> stretches, int64_t count) {
+  Cut cut;
+  cut.ties.assign(stretches.size(), 0);
+  if (count == 0) return cut;
+  bool has_last_digit = false;
+  for (const Stretch& stretch : stretches) has_last_digit |= stretch.type == StoredType::kFloat32;
+
+  int64_t left = count;
+  for (const Digit digit : kDigits) {
+    if (digit.shift == 0 && !has_last_digit) continue;
+    const Histogram histogram = count_digit(stretches, cut.magnitude, digit);
+    uint32_t value = 0;
+    while (left > histogram[value]) left -= histogram[value++];
+    cut.magnitude |= value << digit.shift;
+  }
+  for (size_t s = 0; s < stretches.size() && left > 0; ++s) {
+    int64_t equal = 0;
+    for_each_magnitude(
+        stretches[s], [&](int64_t, uint32_t magnitude) { equal += magnitude == cut.magnitude; });
+    cut.ties[s] = std::min(equal, left);
+    left -= cut.ties[s];
+  }
+  return cut;
+}
+
+/// Zeroes elements of `to` as the cut says of `from`; both have the same shape, not the same type.
+template <typename Word>
+void zero(const Stretch& from, uint32_t cut, int64_t ties, Word* to) {
+  for_each_magnitude(from, [&](int64_t i, uint32_t magnitude) {
+    if (magnitude < cut || (magnitude == cut && ties-- > 0)) to[i] = 0;
+  });
+}
+
+/// One tensor to prune: as stored, and the copy that gets the zeros.
+struct Target {
+  Stretch stored;
+  int64_t row_size;
+  at::Tensor pruned;
+
+  /// Zeroes elements [first, first + count).
+  void apply(int64_t first, int64_t count, uint32_t cut, int64_t ties) {
+    if (pruned.element_size() == 4) {
+      zero(stored.part(first, count), cut, ties, static_cast<uint32_t*>(pruned.data_ptr()) + first);
+    } else {
+      zero(stored.part(first, count), cut, ties, static_cast<uint16_t*>(pruned.data_ptr()) + first);
+    }
+  }
+};
+
+/// Zeroes exactly floor(P n / 100) weights of smallest magnitude of each tensor, of each output
+/// row, or of all tensors of the edited layers together.
+class MagnitudePruner final : public Pruner {
+ public:
+  MagnitudePruner(const Weights& weights, const Edit& edit, std::span<const int32_t> layers)
+      : weights_(weights), amount_(edit.amount), scope_(edit.scope) {
+    if (scope_ == MagnitudeScope::kGlobal) rank_globally({layers.begin(), layers.end()});
+  }
+
+  LayerWeights prune(int32_t layer) const override {
+    LayerWeights pruned = weights_.layer(layer);
+    at::parallel_for(0, std::ssize(kLinearWeights), 1, [&](int64_t begin, int64_t end) {
+      const c10::InferenceMode inference;
+      for (int64_t i = begin; i < end; ++i) {
+        const LinearWeight& linear = kLinearWeights[static_cast<size_t>(i)];
+        at::Tensor& tensor = pruned.*linear.member;
+        // Always on the CPU, where the stored weights are.
+        Target target{stretch(layer, linear), tensor.size(1), at::empty_like(tensor, at::kCPU)};
+        target.pruned.copy_(tensor);
+        prune_tensor(layer, static_cast<size_t>(i), target);
+        tensor = target.pruned.to(tensor.device());
+      }
+    });
+    return pruned;
+  }
+
+ private:
+  Stretch stretch(int32_t layer, const LinearWeight& linear) const {
+    const TensorView& view = weights_.stored(layer, linear);
+    return {view.type, view.bytes.data(), view.shape[0] * view.shape[1]};
+  }
+
+  void rank_globally(std::vector<int32_t> layers) {
+    std::vector<Stretch> stretches;
+    int64_t size = 0;
+    for (const int32_t layer : layers) {
+      for (const LinearWeight& linear : kLinearWeights) {
+        stretches.push_back(stretch(layer, linear));
+        size += stretches.back().size;
+      }
+    }
+    ranked_layers_ = std::move(layers);
+    global_ = smallest(stretches, amount_.of(size));
+  }
+
+  void prune_tensor(int32_t layer, size_t linear, Target& target) const {
+    const int64_t size = target.stored.size;
+    if (scope_ == MagnitudeScope::kGlobal) {
+      const auto found = std::find(ranked_layers_.begin(), ranked_layers_.end(), layer);
+      const auto index = static_cast<size_t>(found - ranked_layers_.begin());
+      target.apply(
+          0, size, global_.magnitude, global_.ties.at(index * kLinearWeights.size() + linear));
+      return;
+    }
+    const int64_t step = scope_ == MagnitudeScope::kRow ? target.row_size : size;
+    for (int64_t first = 0; first < size; first += step) {
+      const Stretch part = target.stored.part(first, step);
+      const Cut cut = smallest({&part, 1}, amount_.of(step));
+      target.apply(first, step, cut.magnitude, cut.ties.front());
+    }
+  }
+
+  const Weights& weights_;
+  Percent amount_;
+  MagnitudeScope scope_;
+  std::vector<int32_t> ranked_layers_;  // kGlobal: ascending
+  Cut global_;                          // kGlobal: ties by ranked layer, then by linear weight
+};
+
+}  // namespace
+
+std::unique_ptr<Pruner> make_magnitude_pruner(
+    const Weights& weights, const Edit& edit, std::span<const int32_t> layers) {
+  return std::make_unique<MagnitudePruner>(weights, edit, layers);
+}
+
+}  // namespace prune_sweep

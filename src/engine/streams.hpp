@@ -1,0 +1,65 @@
+/// \file
+/// A unit's rows through the layers along the stream tree: every stream once, layers that no edit
+/// touches for several streams together.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "engine/decoder.hpp"
+#include "engine/packed_rows.hpp"
+#include "prune_sweep/core/stream_tree.hpp"
+
+namespace prune_sweep {
+
+/// Weights of a layer under an edit that changes weights.
+using EditedLayer = std::function<LayerWeights(const Edit& edit)>;
+
+/// Keys and values of a stream's rows in one layer; undefined where the layer's attention is
+/// dropped.
+struct StreamKv {
+  at::Tensor k;  // [rows, kv_heads, head_dim]
+  at::Tensor v;
+};
+
+enum class KeepKv : uint8_t { kNo, kYes };
+
+struct StreamStates {
+  std::vector<at::Tensor> hidden;  // [streams after the last layer]: [rows, hidden]
+  std::vector<std::vector<StreamKv>>
+      kv;  // [layers][streams after the layer]; empty with KeepKv::kNo
+};
+
+/// Bits of a row's hidden state do not depend on the other sequences, on the other streams or on
+/// the length of the shared prefix.
+StreamStates run_streams(
+    Decoder& decoder,
+    const EditedLayer& edited_layer,
+    const StreamTree& tree,
+    const PackedRows& packed,
+    KeepKv keep_kv);
+
+/// Indices of `items` whose edits are equal, in groups; in the order of first appearance.
+template <typename Items, typename EditOf>
+std::vector<std::vector<int64_t>> group_by_edit(const Items& items, EditOf edit_of) {
+  std::vector<std::vector<int64_t>> groups;
+  for (int64_t i = 0; i < std::ssize(items); ++i) {
+    const auto same = [&](const std::vector<int64_t>& group) {
+      return edit_of(items[static_cast<size_t>(group.front())]) ==
+             edit_of(items[static_cast<size_t>(i)]);
+    };
+    const auto found = std::find_if(groups.begin(), groups.end(), same);
+    if (found != groups.end()) {
+      found->push_back(i);
+    } else {
+      groups.push_back({i});
+    }
+  }
+  return groups;
+}
+
+}  // namespace prune_sweep

@@ -1,0 +1,79 @@
+#include "engine/weights.hpp"
+
+#include <ATen/ATen.h>
+
+#include <cstring>
+#include <utility>
+
+namespace prune_sweep {
+
+namespace {
+
+at::ScalarType scalar_type(StoredType type) {
+  switch (type) {
+    case StoredType::kBfloat16:
+      return at::kBFloat16;
+    case StoredType::kFloat16:
+      return at::kHalf;
+    case StoredType::kFloat32:
+      return at::kFloat;
+  }
+  return at::kFloat;
+}
+
+std::string layer_tensor(int32_t layer, const char* name) {
+  return "model.layers." + std::to_string(layer) + '.' + name;
+}
+
+/// The tensor in place. A file may put it where no pointer to its type may point; then it is
+/// copied.
+at::Tensor as_tensor(const TensorView& view) {
+  const at::ScalarType type = scalar_type(view.type);
+  const bool is_aligned =
+      reinterpret_cast<uintptr_t>(view.bytes.data()) % c10::elementSize(type) == 0;
+  if (is_aligned) {
+    // Never written to: every edit works on a copy.
+    return at::from_blob(const_cast<char*>(view.bytes.data()), view.shape, type);
+  }
+  at::Tensor copy = at::empty(view.shape, type);
+  std::memcpy(copy.data_ptr(), view.bytes.data(), view.bytes.size());
+  return copy;
+}
+
+}  // namespace
+
+Weights::Weights(
+    Checkpoint checkpoint, const ModelConfig& config, at::ScalarType dtype, at::Device device)
+    : checkpoint_(std::move(checkpoint)), dtype_(dtype), device_(device) {
+  embedding_ = load("model.embed_tokens.weight");
+  final_norm_ = load("model.norm.weight");
+  head_ = config.tied_head ? embedding_ : load("lm_head.weight");
+  for (int32_t layer = 0; layer < config.num_layers; ++layer) {
+    const auto load_part = [&](const char* name) { return load(layer_tensor(layer, name)); };
+    LayerWeights weights;
+    for (const LinearWeight& linear : kLinearWeights)
+      weights.*linear.member = load_part(linear.name);
+    weights.input_norm = load_part("input_layernorm.weight");
+    weights.mlp_norm = load_part("post_attention_layernorm.weight");
+    if (config.qk_norm) {
+      weights.q_norm = load_part("self_attn.q_norm.weight");
+      weights.k_norm = load_part("self_attn.k_norm.weight");
+    }
+    if (config.attention_bias) {
+      weights.q_bias = load_part("self_attn.q_proj.bias");
+      weights.k_bias = load_part("self_attn.k_proj.bias");
+      weights.v_bias = load_part("self_attn.v_proj.bias");
+    }
+    layers_.push_back(std::move(weights));
+  }
+}
+
+const TensorView& Weights::stored(int32_t layer, const LinearWeight& weight) const {
+  return checkpoint_.tensor(layer_tensor(layer, weight.name));
+}
+
+at::Tensor Weights::load(const std::string& name) const {
+  return as_tensor(checkpoint_.tensor(name)).to(device_, dtype_);
+}
+
+}  // namespace prune_sweep

@@ -1,0 +1,75 @@
+/// \file
+/// A model's weights as tensors: views of the mapped checkpoint wherever its type is the one
+/// computed in.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "prune_sweep/model/checkpoint.hpp"
+#include "prune_sweep/model/model_config.hpp"
+
+namespace prune_sweep {
+
+/// One decoder layer. A tensor that the model does not have is undefined. Copies share their
+/// tensors.
+struct LayerWeights {
+  at::Tensor input_norm;              // [hidden]
+  at::Tensor q;                       // [heads * head_dim, hidden]
+  at::Tensor k, v;                    // [kv_heads * head_dim, hidden]
+  at::Tensor o;                       // [hidden, heads * head_dim]
+  at::Tensor q_bias, k_bias, v_bias;  // as the rows of q, k, v
+  at::Tensor q_norm, k_norm;          // [head_dim]
+  at::Tensor mlp_norm;                // [hidden]
+  at::Tensor gate, up;                // [intermediate, hidden]
+  at::Tensor down;                    // [hidden, intermediate]
+};
+
+/// A linear weight of a layer: where it is in LayerWeights and in the checkpoint.
+struct LinearWeight {
+  at::Tensor LayerWeights::*member;
+  const char* name;  ///< behind `model.layers.N.`
+};
+/// The linear weights in the order in which magnitudes are ranked.
+inline constexpr std::array<LinearWeight, 7> kLinearWeights{{
+    {&LayerWeights::q, "self_attn.q_proj.weight"},
+    {&LayerWeights::k, "self_attn.k_proj.weight"},
+    {&LayerWeights::v, "self_attn.v_proj.weight"},
+    {&LayerWeights::o, "self_attn.o_proj.weight"},
+    {&LayerWeights::gate, "mlp.gate_proj.weight"},
+    {&LayerWeights::up, "mlp.up_proj.weight"},
+    {&LayerWeights::down, "mlp.down_proj.weight"},
+}};
+
+class Weights {
+ public:
+  /// Takes `checkpoint` over; tensors of another type than `dtype` are converted now.
+  Weights(
+      Checkpoint checkpoint, const ModelConfig& config, at::ScalarType dtype, at::Device device);
+
+  const LayerWeights& layer(int32_t index) const { return layers_.at(static_cast<size_t>(index)); }
+  int32_t num_layers() const { return static_cast<int32_t>(layers_.size()); }
+  const at::Tensor& embedding() const { return embedding_; }    // [vocab, hidden]
+  const at::Tensor& final_norm() const { return final_norm_; }  // [hidden]
+  const at::Tensor& head() const { return head_; }              // [vocab, hidden]
+
+  /// A linear weight as the checkpoint stores it.
+  const TensorView& stored(int32_t layer, const LinearWeight& weight) const;
+
+ private:
+  at::Tensor load(const std::string& name) const;
+
+  Checkpoint checkpoint_;
+  at::ScalarType dtype_;
+  at::Device device_;
+  std::vector<LayerWeights> layers_;
+  at::Tensor embedding_;
+  at::Tensor final_norm_;
+  at::Tensor head_;
+};
+
+}  // namespace prune_sweep

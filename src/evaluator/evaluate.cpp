@@ -1,0 +1,159 @@
+#include "prune_sweep/evaluator/evaluate.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+
+#include "prune_sweep/core/check.hpp"
+
+namespace prune_sweep {
+
+namespace {
+
+double now_s() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
+}
+
+Inputs inputs_of(const Setup& setup) {
+  Inputs inputs =
+      read_inputs(parse_job(setup.job_text, "job.ini of the run", "/", {}, benchmark_keys()));
+  if (questions_digest(inputs.benchmarks) != setup.questions_sha256) {
+    bad_input(
+        host_name() + ": benchmark data",
+        "differ from those of rank 0's host",
+        "Give all hosts the same files.");
+  }
+  return inputs;
+}
+
+const Question& question_at(const Benchmark& benchmark, int32_t index) {
+  const auto questions = benchmark.questions();
+  if (index < 0 || static_cast<size_t>(index) >= questions.size()) {
+    throw Error(ExitStatus::kInternal, "lease", "names a question that is not there");
+  }
+  return questions[static_cast<size_t>(index)];
+}
+
+uint8_t greedy_mask(const std::vector<ContinuationScore>& scores) {
+  uint8_t mask = 0;
+  for (size_t choice = 0; choice < scores.size() && choice < 8; ++choice) {
+    if (scores[choice].greedy) mask = static_cast<uint8_t>(mask | (1u << choice));
+  }
+  return mask;
+}
+
+/// The continuation's tokens are those that the whole text has beyond the context's (eval-spec:
+/// tokenized together, never alone).
+LoglikRequest loglik_request(const Tokenizer& tokenizer, const Question& question) {
+  LoglikRequest request{tokenizer.encode(question.prompt), {}};
+  for (const std::string& choice : question.choices) {
+    const std::vector<int32_t> whole = tokenizer.encode(question.prompt + choice);
+    const auto skipped =
+        static_cast<std::ptrdiff_t>(std::min(request.context.size(), whole.size()));
+    request.continuations.emplace_back(whole.begin() + skipped, whole.end());
+  }
+  return request;
+}
+
+}  // namespace
+
+Evaluator::Evaluator(const Setup& setup, std::function<void()> on_progress)
+    : started_s_(now_s()), inputs_(inputs_of(setup)) {
+  const DeviceKind device =
+      resolve_device(inputs_.job) == "cuda" ? DeviceKind::kCuda : DeviceKind::kCpu;
+  engine_ = std::make_unique<Engine>(
+      inputs_.job.model.path,
+      EngineSettings{inputs_.job.model.dtype, device, setup.num_threads},
+      std::move(on_progress));
+  load_s_ = now_s() - started_s_;
+}
+
+Ready Evaluator::ready() const {
+  return {host_name(), resolve_device(inputs_.job), Engine::torch_version(), load_s_};
+}
+
+Result Evaluator::evaluate(const Lease& lease) {
+  const double start_s = now_s();
+  const auto benchmark = std::find_if(
+      inputs_.benchmarks.begin(), inputs_.benchmarks.end(), [&](const auto& candidate) {
+        return candidate->name() == lease.benchmark;
+      });
+  if (benchmark == inputs_.benchmarks.end()) {
+    throw Error(ExitStatus::kInternal, "lease of benchmark " + lease.benchmark, "unknown here");
+  }
+  std::vector<Variant> variants;
+  for (size_t i = 0; i < lease.variant_names.size(); ++i) {
+    variants.push_back(
+        {lease.variant_names[i],
+         parse_edits(
+             lease.variant_edits.at(i),
+             inputs_.config.num_layers,
+             MagnitudeScope::kTensor,
+             "lease")});
+  }
+  Result result{lease.unit, lease.attempt, 0, (*benchmark)->kind(), {}};
+  result.records = result.kind == BenchmarkKind::kMultipleChoice
+                       ? score_choices(**benchmark, variants, lease.questions)
+                       : generate_answers(**benchmark, variants, lease.questions);
+  result.elapsed_s = now_s() - start_s;
+  return result;
+}
+
+std::vector<Record> Evaluator::score_choices(
+    const Benchmark& benchmark,
+    std::span<const Variant> variants,
+    std::span<const int32_t> questions) {
+  std::vector<LoglikRequest> requests;
+  for (const int32_t index : questions) {
+    requests.push_back(loglik_request(inputs_.tokenizer, question_at(benchmark, index)));
+  }
+  const auto scores = engine_->loglik(variants, requests);
+  std::vector<Record> records;
+  for (size_t variant = 0; variant < variants.size(); ++variant) {
+    for (size_t i = 0; i < questions.size(); ++i) {
+      Record& record = records.emplace_back();
+      for (const ContinuationScore& score : scores[variant][i]) {
+        record.loglik.push_back(score.loglik);
+      }
+      record.greedy = greedy_mask(scores[variant][i]);
+      benchmark.score(question_at(benchmark, questions[i]), record);
+    }
+  }
+  return records;
+}
+
+std::vector<Record> Evaluator::generate_answers(
+    const Benchmark& benchmark,
+    std::span<const Variant> variants,
+    std::span<const int32_t> questions) {
+  const int32_t max_new_tokens = inputs_.job.benchmarks.front().max_new_tokens;
+  std::vector<GenerationRequest> requests;
+  for (const int32_t index : questions) {
+    requests.push_back(
+        {inputs_.tokenizer.encode(question_at(benchmark, index).prompt),
+         max_new_tokens,
+         benchmark.stop_strings()});
+  }
+  const auto answers = engine_->generate(variants, requests, inputs_.tokenizer);
+  std::vector<Record> records;
+  for (size_t variant = 0; variant < variants.size(); ++variant) {
+    for (size_t i = 0; i < questions.size(); ++i) {
+      const Generation& answer = answers[variant][i];
+      Record& record = records.emplace_back();
+      record.generated_tokens = static_cast<int32_t>(answer.ids.size());
+      record.stop = static_cast<uint8_t>(answer.stop);
+      record.response = answer.text;
+      benchmark.score(question_at(benchmark, questions[i]), record);
+    }
+  }
+  return records;
+}
+
+}  // namespace prune_sweep

@@ -1,0 +1,138 @@
+#include "prune_sweep/inputs/inputs.hpp"
+
+#include <algorithm>
+
+#include "prune_sweep/core/check.hpp"
+#include "prune_sweep/core/digest.hpp"
+#include "prune_sweep/model/checkpoint.hpp"
+
+namespace prune_sweep {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+int32_t common_length(const std::vector<int32_t>& a, const std::vector<int32_t>& b) {
+  return static_cast<int32_t>(
+      std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first - a.begin());
+}
+
+BenchmarkPlan plan_benchmark(
+    const Inputs& inputs, const BenchmarkRequest& request, const Benchmark& benchmark) {
+  const BenchmarkInfo& info = benchmark_info(benchmark.name());
+  const bool generates = benchmark.kind() == BenchmarkKind::kGeneration;
+  BenchmarkPlan plan{
+      std::string(benchmark.name()),
+      benchmark.kind(),
+      info.num_choices,
+      generates ? request.max_new_tokens : 0,
+      request.shots,
+      std::string(info.rules),
+      {}};
+  std::vector<int32_t> previous;
+  for (const Question& question : benchmark.questions()) {
+    std::vector<int32_t> ids = inputs.tokenizer.encode(question.prompt);
+    QuestionInfo entry{
+        question.subject,
+        question.doc_id,
+        question.gold,
+        sha256_hex(question.prompt),
+        static_cast<int32_t>(ids.size()),
+        0};
+    const int64_t longest = entry.prompt_tokens + std::max(plan.max_new_tokens, 1);
+    if (longest > inputs.config.max_positions) {
+      bad_input(
+          plan.name + (question.subject.empty() ? "" : "/" + question.subject) + " doc_id " +
+              std::to_string(question.doc_id),
+          "needs " + std::to_string(longest) + " positions, the model has " +
+              std::to_string(inputs.config.max_positions),
+          "Use fewer shots or a smaller benchmarks.max-new-tokens.");
+    }
+    if (!plan.questions.empty() && plan.questions.back().subject == question.subject) {
+      entry.common_tokens = common_length(previous, ids);
+    }
+    plan.questions.push_back(std::move(entry));
+    previous = std::move(ids);
+  }
+  return plan;
+}
+
+std::string weights_digest(const Inputs& inputs, WeightsCheck check) {
+  if (check == WeightsCheck::kNone) return "";
+  const Checkpoint checkpoint = Checkpoint::open(inputs.job.model.path, inputs.config);
+  checkpoint.require_finite();
+  return check == WeightsCheck::kDigest ? checkpoint.sha256() : "";
+}
+
+}  // namespace
+
+std::vector<BenchmarkKeys> benchmark_keys() {
+  std::vector<BenchmarkKeys> keys;
+  for (const BenchmarkInfo& info : benchmark_table()) {
+    keys.push_back({std::string(info.name), info.kind});
+  }
+  return keys;
+}
+
+Inputs read_inputs(Job job) {
+  const fs::path& dir = job.model.path;
+  if (!fs::is_directory(dir)) {
+    bad_input(job.source + ": model.path=" + dir.string(), "is not a folder");
+  }
+  ModelConfig config = read_model_config(dir);
+  Tokenizer tokenizer = Tokenizer::read(dir);
+  if (tokenizer.vocab_size() > config.vocab_size) {
+    bad_input(
+        (dir / "tokenizer.json").string() + ": ids up to " +
+            std::to_string(tokenizer.vocab_size() - 1),
+        "the model's vocab_size is " + std::to_string(config.vocab_size),
+        "Use the tokenizer that belongs to the model.");
+  }
+  std::vector<std::unique_ptr<Benchmark>> benchmarks;
+  for (const BenchmarkRequest& request : job.benchmarks) {
+    benchmarks.push_back(benchmark_info(request.name).read(request));
+  }
+  return {std::move(job), std::move(config), std::move(tokenizer), std::move(benchmarks)};
+}
+
+std::string resolve_device(const Job& job) {
+  // The driver's control device is there exactly when a CUDA driver is loaded; no CUDA library is
+  // needed to see it.
+  const bool has_cuda = fs::exists("/dev/nvidiactl");
+  if (job.model.device == DeviceKind::kCuda && !has_cuda) {
+    bad_input(
+        job.source + ": model.device=cuda",
+        "this host has no CUDA device",
+        "Use device = cpu or auto.");
+  }
+  if (job.model.device == DeviceKind::kCuda) return "cuda";
+  return "cpu";
+}
+
+Plan plan_of(const Inputs& inputs, WeightsCheck weights) {
+  std::vector<Variant> variants = enumerate_variants(inputs.job, inputs.config.num_layers);
+  PlanContext context{
+      weights_digest(inputs, weights),
+      inputs.tokenizer.sha256(),
+      inputs.job.model.dtype,
+      resolve_device(inputs.job)};
+  std::vector<BenchmarkPlan> benchmarks;
+  for (size_t i = 0; i < inputs.benchmarks.size(); ++i) {
+    benchmarks.push_back(plan_benchmark(inputs, inputs.job.benchmarks[i], *inputs.benchmarks[i]));
+  }
+  return make_plan(
+      std::move(context), model_shape(inputs.config), std::move(variants), std::move(benchmarks));
+}
+
+std::string questions_digest(const std::vector<std::unique_ptr<Benchmark>>& benchmarks) {
+  Sha256 digest;
+  for (const auto& benchmark : benchmarks) {
+    digest.field(benchmark->name());
+    for (const Question& question : benchmark->questions()) {
+      digest.field(question.subject).field(question.prompt).field(question.target);
+    }
+  }
+  return digest.hex();
+}
+
+}  // namespace prune_sweep

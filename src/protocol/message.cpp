@@ -1,0 +1,122 @@
+#include "prune_sweep/protocol/message.hpp"
+
+#include <array>
+
+#include "prune_sweep/core/bytes.hpp"
+#include "prune_sweep/core/check.hpp"
+#include "prune_sweep/core/digest.hpp"
+
+namespace prune_sweep {
+
+namespace {
+
+constexpr uint16_t kProtocolVersion = 1;
+constexpr std::array<std::string_view, std::variant_size_v<Message>> kNames{
+    "Setup", "Ready", "Lease", "Progress", "Result", "Failure", "Committed", "Stop"};
+
+// The fields of every message, once: writing and reading iterate them in this order.
+template <typename Visit>
+void fields(Setup& m, Visit visit) {
+  visit(m.job_text, m.questions_sha256, m.num_threads);
+}
+template <typename Visit>
+void fields(Ready& m, Visit visit) {
+  visit(m.host, m.device, m.torch_version, m.load_s);
+}
+template <typename Visit>
+void fields(Lease& m, Visit visit) {
+  visit(m.unit, m.attempt, m.benchmark, m.variant_names, m.variant_edits, m.questions);
+}
+template <typename Visit>
+void fields(Progress& m, Visit visit) {
+  visit(m.unit, m.attempt);
+}
+template <typename Visit>
+void fields(Failure& m, Visit visit) {
+  visit(m.unit, m.attempt, m.failure, m.text);
+}
+template <typename Visit>
+void fields(Committed& m, Visit visit) {
+  visit(m.unit);
+}
+template <typename Visit>
+void fields(Stop&, Visit visit) {
+  visit();
+}
+
+template <typename M>
+void put(ByteWriter& writer, M message) {
+  fields(message, [&](auto&... field) { (writer.put(field), ...); });
+}
+
+void put(ByteWriter& writer, const Result& result) {
+  writer.put(result.unit).put(result.attempt).put(result.elapsed_s).put(result.kind);
+  writer.put(static_cast<uint32_t>(result.records.size()));
+  for (const Record& record : result.records) put_record(writer, result.kind, record);
+}
+
+template <typename M>
+M get(ByteReader& reader) {
+  M message;
+  fields(message, [&](auto&... field) {
+    ((field = reader.get<std::remove_cvref_t<decltype(field)>>()), ...);
+  });
+  return message;
+}
+
+template <>
+Result get<Result>(ByteReader& reader) {
+  Result result;
+  result.unit = reader.get<int32_t>();
+  result.attempt = reader.get<int32_t>();
+  result.elapsed_s = reader.get<double>();
+  result.kind = reader.get<BenchmarkKind>();
+  const auto count = reader.get<uint32_t>();
+  for (uint32_t i = 0; i < count; ++i) result.records.push_back(get_record(reader, result.kind));
+  return result;
+}
+
+template <size_t index = 0>
+Message get_alternative(size_t type, ByteReader& reader) {
+  if constexpr (index < std::variant_size_v<Message>) {
+    if (type == index) return get<std::variant_alternative_t<index, Message>>(reader);
+    return get_alternative<index + 1>(type, reader);
+  } else {
+    throw Error(ExitStatus::kInternal, "message", "unknown type " + std::to_string(type));
+  }
+}
+
+}  // namespace
+
+std::string encode(const Message& message) {
+  ByteWriter writer;
+  writer.put(kProtocolVersion).put(static_cast<uint16_t>(message.index()));
+  std::visit([&](const auto& alternative) { put(writer, alternative); }, message);
+  std::string bytes = writer.take();
+  return bytes + ByteWriter().put(crc32c(bytes)).take();
+}
+
+Message decode(std::string_view bytes) {
+  if (bytes.size() < sizeof(uint32_t)) throw Error(ExitStatus::kInternal, "message", "too short");
+  const std::string_view body = bytes.substr(0, bytes.size() - sizeof(uint32_t));
+  if (ByteReader(bytes.substr(body.size())).get<uint32_t>() != crc32c(body)) {
+    throw Error(ExitStatus::kInternal, "message", "its CRC is wrong");
+  }
+  ByteReader reader(body);
+  const auto version = reader.get<uint16_t>();
+  if (version != kProtocolVersion) {
+    throw Error(
+        ExitStatus::kInternal,
+        "message of protocol version " + std::to_string(version),
+        "this program speaks version " + std::to_string(kProtocolVersion),
+        "Use the same build on all hosts.");
+  }
+  const auto type = reader.get<uint16_t>();
+  Message message = get_alternative(type, reader);
+  if (!reader.at_end()) throw Error(ExitStatus::kInternal, "message", "bytes after its end");
+  return message;
+}
+
+std::string_view message_name(const Message& message) { return kNames.at(message.index()); }
+
+}  // namespace prune_sweep

@@ -1,0 +1,98 @@
+#include "prune_sweep/sweep/history.hpp"
+
+#include <set>
+
+#include "prune_sweep/sweep/run_dir.hpp"
+
+namespace prune_sweep {
+
+HistoryBuilder::HistoryBuilder(const Plan& plan) : plan_(&plan), history_(plan) {
+  const auto keys = variant_keys(plan);
+  for (size_t variant = 0; variant < keys.size(); ++variant) {
+    for (size_t benchmark = 0; benchmark < keys[variant].size(); ++benchmark) {
+      Places& places = places_by_key_[keys[variant][benchmark]];
+      places.benchmark = static_cast<int32_t>(benchmark);
+      places.variants.push_back(static_cast<int32_t>(variant));
+    }
+  }
+  for (size_t b = 0; b < plan.benchmarks.size(); ++b) {
+    const BenchmarkPlan& benchmark = plan.benchmarks[b];
+    for (size_t question = 0; question < benchmark.questions.size(); ++question) {
+      question_by_key_[question_key(benchmark, benchmark.questions[question])] = {b, question};
+    }
+  }
+}
+
+void HistoryBuilder::add_record(
+    const std::string& variant_key,
+    const std::string& question_key,
+    BenchmarkKind kind,
+    const Record& record) {
+  const auto places = places_by_key_.find(variant_key);
+  const auto question = question_by_key_.find(question_key);
+  const bool has_place =
+      places != places_by_key_.end() && question != question_by_key_.end() &&
+      places->second.benchmark == question->second.first &&
+      plan_->benchmarks[static_cast<size_t>(question->second.first)].kind == kind;
+  if (!has_place) {
+    ++history_.num_foreign_records;
+    return;
+  }
+  const auto& [benchmark, variants] = places->second;
+  // Variants that are the same model have the same records: what holds for one place holds for all.
+  RecordTable::Insert outcome = RecordTable::Insert::kNew;
+  for (const int32_t variant : variants) {
+    outcome = history_.records.insert({benchmark, variant, question->second.second}, record);
+  }
+  history_.num_duplicates_same += outcome == RecordTable::Insert::kSame ? 1 : 0;
+  history_.num_duplicates_different += outcome == RecordTable::Insert::kDifferent ? 1 : 0;
+}
+
+void HistoryBuilder::add_result(const ResultEntry& entry) {
+  history_.attempts.push_back(
+      {entry.unit, entry.attempt, entry.rank, entry.started_s, entry.elapsed_s, "committed"});
+  std::set<std::string> seen;
+  const size_t num_questions = entry.question_keys.size();
+  for (size_t v = 0; v < entry.variant_keys.size(); ++v) {
+    // The baseline under another name, computed with it: no second copy.
+    if (!seen.insert(entry.variant_keys[v]).second) continue;
+    for (size_t q = 0; q < num_questions; ++q) {
+      add_record(
+          entry.variant_keys[v],
+          entry.question_keys[q],
+          entry.kind,
+          entry.records[v * num_questions + q]);
+    }
+  }
+}
+
+void HistoryBuilder::add(const JournalEntry& entry) {
+  if (const auto* start = std::get_if<StartEntry>(&entry)) {
+    history_.starts.push_back(*start);
+  } else if (const auto* worker = std::get_if<WorkerEntry>(&entry)) {
+    history_.workers.push_back(*worker);
+  } else if (const auto* failure = std::get_if<FailureEntry>(&entry)) {
+    history_.attempts.push_back(
+        {failure->unit,
+         failure->attempt,
+         failure->rank,
+         failure->started_s,
+         failure->elapsed_s,
+         failure->text});
+  } else {
+    add_result(std::get<ResultEntry>(entry));
+  }
+}
+
+void HistoryBuilder::add(const Replay& replay) {
+  history_.num_unreadable_bytes += replay.num_damaged_bytes + replay.num_torn_bytes;
+  for (const JournalEntry& entry : replay.entries) add(entry);
+}
+
+History read_history(const Plan& plan, const std::vector<std::filesystem::path>& journals) {
+  HistoryBuilder builder(plan);
+  for (const auto& path : journals) builder.add(replay(read_text_file(path)));
+  return builder.take();
+}
+
+}  // namespace prune_sweep

@@ -1,0 +1,187 @@
+#include "prune_sweep/sweep/journal.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <optional>
+#include <utility>
+
+#include "prune_sweep/core/bytes.hpp"
+#include "prune_sweep/core/check.hpp"
+#include "prune_sweep/core/digest.hpp"
+
+namespace prune_sweep {
+
+namespace {
+
+constexpr uint32_t kMagic = 0x4a57'5350;  // "PSWJ" in the file
+constexpr size_t kHeaderBytes = 4 + 4 + 8 + 2 + 4;
+
+void put(ByteWriter& writer, const StartEntry& e) {
+  writer.put(std::string_view(e.run_id)).put(std::string_view(e.command_line));
+  writer.put(std::string_view(e.program_version)).put(e.started_s);
+}
+void put(ByteWriter& writer, const WorkerEntry& e) {
+  writer.put(e.rank).put(std::string_view(e.host));
+  writer.put(std::string_view(e.device)).put(std::string_view(e.torch_version));
+}
+void put(ByteWriter& writer, const ResultEntry& e) {
+  writer.put(e.unit).put(e.attempt).put(e.rank).put(e.started_s).put(e.elapsed_s).put(e.kind);
+  writer.put(e.variant_keys).put(e.question_keys);
+  for (const Record& record : e.records) put_record(writer, e.kind, record);
+}
+void put(ByteWriter& writer, const FailureEntry& e) {
+  writer.put(e.unit).put(e.attempt).put(e.rank).put(e.started_s).put(e.elapsed_s);
+  writer.put(e.given_up).put(std::string_view(e.text));
+}
+
+StartEntry get_start(ByteReader& reader) {
+  StartEntry e;
+  e.run_id = reader.get<std::string>();
+  e.command_line = reader.get<std::string>();
+  e.program_version = reader.get<std::string>();
+  e.started_s = reader.get<double>();
+  return e;
+}
+WorkerEntry get_worker(ByteReader& reader) {
+  WorkerEntry e;
+  e.rank = reader.get<int32_t>();
+  e.host = reader.get<std::string>();
+  e.device = reader.get<std::string>();
+  e.torch_version = reader.get<std::string>();
+  return e;
+}
+ResultEntry get_result(ByteReader& reader) {
+  ResultEntry e;
+  e.unit = reader.get<int32_t>();
+  e.attempt = reader.get<int32_t>();
+  e.rank = reader.get<int32_t>();
+  e.started_s = reader.get<double>();
+  e.elapsed_s = reader.get<double>();
+  e.kind = reader.get<BenchmarkKind>();
+  e.variant_keys = reader.get<std::vector<std::string>>();
+  e.question_keys = reader.get<std::vector<std::string>>();
+  const size_t count = e.variant_keys.size() * e.question_keys.size();
+  for (size_t i = 0; i < count; ++i) e.records.push_back(get_record(reader, e.kind));
+  return e;
+}
+FailureEntry get_failure(ByteReader& reader) {
+  FailureEntry e;
+  e.unit = reader.get<int32_t>();
+  e.attempt = reader.get<int32_t>();
+  e.rank = reader.get<int32_t>();
+  e.started_s = reader.get<double>();
+  e.elapsed_s = reader.get<double>();
+  e.given_up = reader.get<bool>();
+  e.text = reader.get<std::string>();
+  return e;
+}
+
+std::optional<JournalEntry> get_entry(uint16_t type, ByteReader& reader) {
+  switch (type) {
+    case 0:
+      return get_start(reader);
+    case 1:
+      return get_worker(reader);
+    case 2:
+      return get_result(reader);
+    case 3:
+      return get_failure(reader);
+    default:
+      return std::nullopt;
+  }
+}
+
+std::string header_fields(uint32_t length, uint64_t sequence, uint16_t type) {
+  return ByteWriter().put(length).put(sequence).put(type).take();
+}
+
+/// The entry that begins at the front of `bytes`, and its size; nothing when it is not whole and
+/// sound.
+struct Parsed {
+  JournalEntry entry;
+  size_t num_bytes;
+};
+std::optional<Parsed> parse_front(std::string_view bytes) {
+  if (bytes.size() < kHeaderBytes) return std::nullopt;
+  ByteReader header(bytes);
+  if (header.get<uint32_t>() != kMagic) return std::nullopt;
+  const auto length = header.get<uint32_t>();
+  const auto sequence = header.get<uint64_t>();
+  const auto type = header.get<uint16_t>();
+  const auto crc = header.get<uint32_t>();
+  if (length > bytes.size() - kHeaderBytes) return std::nullopt;
+  const std::string_view payload = bytes.substr(kHeaderBytes, length);
+  if (crc32c(header_fields(length, sequence, type).append(payload)) != crc) return std::nullopt;
+  try {
+    ByteReader reader(payload);
+    auto entry = get_entry(type, reader);
+    if (!entry || !reader.at_end()) return std::nullopt;
+    return Parsed{std::move(*entry), kHeaderBytes + length};
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
+}  // namespace
+
+std::string journal_bytes(const JournalEntry& entry, uint64_t sequence) {
+  ByteWriter payload_writer;
+  std::visit([&](const auto& alternative) { put(payload_writer, alternative); }, entry);
+  const std::string payload = payload_writer.take();
+  const std::string fields = header_fields(
+      static_cast<uint32_t>(payload.size()), sequence, static_cast<uint16_t>(entry.index()));
+  const uint32_t crc = crc32c(fields + payload);
+  return ByteWriter().put(kMagic).take() + fields + ByteWriter().put(crc).take() + payload;
+}
+
+Journal Journal::create(const std::filesystem::path& path) {
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0666);
+  if (fd < 0) disk_error("create", path.string(), errno);
+  return {path, fd};
+}
+
+Journal::~Journal() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+Journal::Journal(Journal&& other) noexcept
+    : path_(std::move(other.path_)),
+      fd_(std::exchange(other.fd_, -1)),
+      sequence_(other.sequence_) {}
+
+void Journal::append(const JournalEntry& entry) {
+  const std::string bytes = journal_bytes(entry, sequence_++);
+  for (size_t written = 0; written < bytes.size();) {
+    const ssize_t count = ::write(fd_, bytes.data() + written, bytes.size() - written);
+    if (count < 0 && errno != EINTR) disk_error("append", path_.string(), errno);
+    if (count > 0) written += static_cast<size_t>(count);
+  }
+}
+
+void Journal::commit() {
+  if (::fdatasync(fd_) != 0) disk_error("commit", path_.string(), errno);
+}
+
+Replay replay(std::string_view bytes) {
+  const std::string magic = ByteWriter().put(kMagic).take();
+  Replay result;
+  uint64_t skipped = 0;
+  while (!bytes.empty()) {
+    if (auto parsed = parse_front(bytes)) {
+      result.entries.push_back(std::move(parsed->entry));
+      result.num_damaged_bytes += std::exchange(skipped, 0);
+      bytes.remove_prefix(parsed->num_bytes);
+      continue;
+    }
+    const size_t next = std::min(bytes.find(magic, 1), bytes.size());
+    skipped += next;
+    bytes.remove_prefix(next);
+  }
+  result.num_torn_bytes = skipped;
+  return result;
+}
+
+}  // namespace prune_sweep

@@ -1,0 +1,189 @@
+#!/usr/bin/env python3
+"""Writes a random checkpoint of a Qwen3 shape in Hugging Face's layout.
+
+    python tests/make_checkpoint.py OUT --shape 0.6b
+    python tests/make_checkpoint.py OUT --layers 4 --hidden 64 --intermediate 96 --heads 4 --kv-heads 2 \
+        --head-dim 16 --vocab 300 --tied --shards 3 --dtype float32 --tokenizer DIR
+
+Every tensor is drawn from a generator of its own, seeded by its name, so a shape and a seed give the same
+weights whatever --shards says. Needs numpy only and holds one tensor at a time.
+"""
+import argparse
+import dataclasses
+import json
+import shutil
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+EOS_IDS = [151645, 151643]
+TOKENIZER_FILES = ["tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt"]
+DTYPES = {"bfloat16": ("BF16", 2), "float16": ("F16", 2), "float32": ("F32", 4)}
+# Rows drawn at once, to keep the embedding of a large vocabulary out of memory.
+BLOCK_ELEMENTS = 1 << 24
+
+
+@dataclasses.dataclass
+class Shape:
+    layers: int = 2
+    hidden: int = 64
+    intermediate: int = 128
+    heads: int = 4
+    kv_heads: int = 2
+    head_dim: int = 16
+    vocab: int = 256
+    max_positions: int = 4096
+    rope_theta: float = 1e6
+    norm_eps: float = 1e-6
+    tied: bool = False
+    stored_tied_head: bool = False
+
+
+SHAPES = {
+    "tiny": Shape(),
+    "0.6b": Shape(layers=28, hidden=1024, intermediate=3072, heads=16, kv_heads=8, head_dim=128,
+                  vocab=151936, max_positions=40960, tied=True, stored_tied_head=True),
+}
+
+
+def config(shape, dtype):
+    eos_ids = [i for i in EOS_IDS if i < shape.vocab] or [0]
+    return {
+        "architectures": ["Qwen3ForCausalLM"],
+        "attention_bias": False,
+        "attention_dropout": 0.0,
+        "bos_token_id": eos_ids[-1],
+        "eos_token_id": eos_ids[0],
+        "head_dim": shape.head_dim,
+        "hidden_act": "silu",
+        "hidden_size": shape.hidden,
+        "initializer_range": 0.02,
+        "intermediate_size": shape.intermediate,
+        "max_position_embeddings": shape.max_positions,
+        "max_window_layers": shape.layers,
+        "model_type": "qwen3",
+        "num_attention_heads": shape.heads,
+        "num_hidden_layers": shape.layers,
+        "num_key_value_heads": shape.kv_heads,
+        "rms_norm_eps": shape.norm_eps,
+        "rope_scaling": None,
+        "rope_theta": shape.rope_theta,
+        "sliding_window": None,
+        "tie_word_embeddings": shape.tied,
+        "torch_dtype": dtype,
+        "use_cache": True,
+        "use_sliding_window": False,
+        "vocab_size": shape.vocab,
+    }
+
+
+def tensors(shape):
+    """(name, dims, mean, standard deviation) in the order they are stored. With these scales attention scores
+    and logits have a standard deviation of a few units: neither uniform nor saturated."""
+    q, kv = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
+    table = (shape.vocab, shape.hidden)
+    result = [("model.embed_tokens.weight", table, 0, 3 * shape.hidden ** -0.5)]
+    for layer in range(shape.layers):
+        linear = [("self_attn.q_proj", (q, shape.hidden)), ("self_attn.k_proj", (kv, shape.hidden)),
+                  ("self_attn.v_proj", (kv, shape.hidden)), ("self_attn.o_proj", (shape.hidden, q)),
+                  ("mlp.gate_proj", (shape.intermediate, shape.hidden)),
+                  ("mlp.up_proj", (shape.intermediate, shape.hidden)),
+                  ("mlp.down_proj", (shape.hidden, shape.intermediate))]
+        norms = [("input_layernorm", shape.hidden), ("post_attention_layernorm", shape.hidden),
+                 ("self_attn.q_norm", shape.head_dim), ("self_attn.k_norm", shape.head_dim)]
+        prefix = f"model.layers.{layer}."
+        result += [(prefix + name + ".weight", dims, 0, dims[1] ** -0.5) for name, dims in linear]
+        result += [(prefix + name + ".weight", (size,), 1, 0.2) for name, size in norms]
+    result.append(("model.norm.weight", (shape.hidden,), 1, 0.2))
+    if not shape.tied or shape.stored_tied_head:
+        result.append(("lm_head.weight", table, 0, 3 * shape.hidden ** -0.5))
+    return result
+
+
+def to_bytes(values, dtype):
+    if dtype == "bfloat16":  # round to nearest even
+        bits = values.view(np.uint32)
+        odd = (bits >> np.uint32(16)) & np.uint32(1)
+        return ((bits + np.uint32(0x7FFF) + odd) >> np.uint32(16)).astype("<u2").tobytes()
+    return values.astype("<f2" if dtype == "float16" else "<f4").tobytes()
+
+
+def write_tensor(file, shape, seed, dtype, name, dims, mean, std):
+    is_copy = name == "lm_head.weight" and shape.tied
+    key = "model.embed_tokens.weight" if is_copy else name
+    rng = np.random.default_rng([seed, zlib.crc32(key.encode())])
+    left = int(np.prod(dims))
+    while left > 0:
+        count = min(left, BLOCK_ELEMENTS)
+        values = rng.standard_normal(count, dtype=np.float32)
+        values *= np.float32(std)
+        values += np.float32(mean)
+        file.write(to_bytes(values, dtype))
+        left -= count
+
+
+def write_file(path, shape, seed, dtype, entries):
+    code, size = DTYPES[dtype]
+    header, offset = {"__metadata__": {"format": "pt"}}, 0
+    for name, dims, _, _ in entries:
+        end = offset + size * int(np.prod(dims))
+        header[name] = {"dtype": code, "shape": list(dims), "data_offsets": [offset, end]}
+        offset = end
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for entry in entries:
+            write_tensor(file, shape, seed, dtype, *entry)
+
+
+def write_checkpoint(out, shape, dtype="bfloat16", shards=1, seed=0, tokenizer=None):
+    """Writes the model directory `out`."""
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    values = config(shape, dtype)
+    (out / "config.json").write_text(json.dumps(values, indent=2) + "\n")
+    eos_ids = [i for i in EOS_IDS if i < shape.vocab] or [0]
+    (out / "generation_config.json").write_text(json.dumps({"eos_token_id": eos_ids}, indent=2) + "\n")
+
+    entries = tensors(shape)
+    if shards == 1:
+        write_file(out / "model.safetensors", shape, seed, dtype, entries)
+    else:
+        files = [f"model-{i + 1:05}-of-{shards:05}.safetensors" for i in range(shards)]
+        parts = np.array_split(np.arange(len(entries)), shards)
+        for name, part in zip(files, parts):
+            write_file(out / name, shape, seed, dtype, [entries[i] for i in part])
+        weight_map = {entries[i][0]: name for name, part in zip(files, parts) for i in part}
+        total = sum(DTYPES[dtype][1] * int(np.prod(dims)) for _, dims, _, _ in entries)
+        index = {"metadata": {"total_size": total}, "weight_map": weight_map}
+        (out / "model.safetensors.index.json").write_text(json.dumps(index, indent=2) + "\n")
+    for name in TOKENIZER_FILES if tokenizer else []:
+        if (Path(tokenizer) / name).exists():
+            shutil.copyfile(Path(tokenizer) / name, out / name)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("out", help="model directory to write")
+    parser.add_argument("--shape", choices=SHAPES, default="tiny", help="what the numbers below default to")
+    for field in dataclasses.fields(Shape):
+        option = "--" + field.name.replace("_", "-")
+        if field.type in (bool, "bool"):
+            parser.add_argument(option, action=argparse.BooleanOptionalAction)
+        else:
+            parser.add_argument(option, type=float if field.type in (float, "float") else int)
+    parser.add_argument("--dtype", choices=DTYPES, default="bfloat16")
+    parser.add_argument("--shards", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--tokenizer", help="directory whose tokenizer files are copied")
+    args = parser.parse_args()
+    given = {f.name: getattr(args, f.name) for f in dataclasses.fields(Shape)}
+    shape = dataclasses.replace(SHAPES[args.shape], **{k: v for k, v in given.items() if v is not None})
+    write_checkpoint(args.out, shape, args.dtype, args.shards, args.seed, args.tokenizer)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""The demo's baseline against transformers on the same questions: same predictions, same log-likelihoods."""
+
+import json
+import os
+import pathlib
+import subprocess
+
+import numpy
+import pytest
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BIN = pathlib.Path(os.environ.get("PRUNE_SWEEP_BIN", ROOT / "build/release/bin"))
+MODEL = ROOT / "jobs/demo/model"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    path = tmp_path_factory.mktemp("float32") / "run"
+    subprocess.run(
+        [BIN / "prune-sweep", ROOT / "jobs/demo.ini", "--model.dtype=float32", "--sweep.layers=none",
+         "--sweep.magnitude=none", f"--output.dir={path}"],
+        check=True, capture_output=True, timeout=600,
+    )
+    return path
+
+
+def samples(run, benchmark):
+    lines = subprocess.run(
+        [BIN / "prune-sweep", "samples", run, f"--benchmark={benchmark}", "--variant=baseline"],
+        check=True, capture_output=True, text=True,
+    ).stdout
+    return [json.loads(line) for line in lines.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def reference():
+    model = transformers.AutoModelForCausalLM.from_pretrained(MODEL, dtype=torch.float32)
+    return model.eval(), transformers.AutoTokenizer.from_pretrained(MODEL)
+
+
+def test_multiple_choice_log_likelihoods_agree(run, reference):
+    model, tokenizer = reference
+    largest = 0
+    rows = samples(run, "mmlu")
+    assert len(rows) >= 200
+    for row in rows:
+        prompt = row["arguments"]["gen_args_0"]["arg_0"]
+        ours = numpy.array([float(response[0][0]) for response in row["resps"]])
+        ids = tokenizer(prompt, return_tensors="pt").input_ids
+        letters = [tokenizer(prompt + f" {letter}").input_ids[ids.shape[1]] for letter in "ABCD"]
+        with torch.no_grad():
+            logprobs = torch.log_softmax(model(ids).logits[0, -1].float(), -1)
+        theirs = logprobs[letters].numpy()
+        largest = max(largest, abs(ours - theirs).max())
+        assert ours.argmax() == theirs.argmax()
+    print(f"{len(rows)} questions, largest difference {largest:.2g}")
+    assert largest <= 1e-4
+
+
+def test_generated_answers_agree(run, reference):
+    model, tokenizer = reference
+    rows = [row for row in samples(run, "gsm8k") if row["filter"] == "strict-match"]
+    assert len(rows) >= 60
+    for row in rows:
+        prompt = row["arguments"]["gen_args_0"]["arg_0"]
+        ids = tokenizer(prompt, return_tensors="pt").input_ids
+        with torch.no_grad():
+            output = model.generate(ids, max_new_tokens=48, do_sample=False, pad_token_id=0)
+        text = tokenizer.decode(output[0, ids.shape[1]:], skip_special_tokens=True)
+        for stop in ["Question:", "</s>", "<|im_end|>"]:
+            text = text.split(stop)[0]
+        assert row["resps"][0][0] == text

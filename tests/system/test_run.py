@@ -1,0 +1,211 @@
+"""The whole path through the real programs: run, resume, survive, read back."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import time
+
+import h5py
+import pytest
+from conftest import BIN, DEMO_JOB, ROOT, SMALL, numeric_data, prune_sweep
+
+NUM_VARIANTS = 7
+
+
+def start(run, ranks, *more):
+    return subprocess.Popen(
+        ["mpirun", "--oversubscribe", "-n", str(ranks), str(BIN / "prune-sweep"), str(DEMO_JOB)]
+        + SMALL
+        + [f"--output.dir={run}", *more],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def wait_for_records(run, count, process, timeout_s=60):
+    """Waits until the journal holds some results (it grows by one entry a unit)."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline and process.poll() is None:
+        journals = sorted(run.glob("journal-*.bin")) if run.is_dir() else []
+        if journals and journals[-1].read_bytes().count(b"PSWJ") >= count:
+            return
+        time.sleep(0.01)
+    assert process.poll() is None, process.stdout.read()
+
+
+def evaluators_of(pid):
+    """Process ids of the evaluators below `pid`."""
+    found = []
+    for status in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            text = status.read_text()
+        except OSError:
+            continue
+        name = text[text.index("(") + 1 : text.rindex(")")]
+        if name.startswith("prune-sweep-eva"):
+            ancestor = int(text[text.rindex(")") + 2 :].split()[1])
+            while ancestor > 1 and ancestor != pid:
+                try:
+                    line = pathlib.Path(f"/proc/{ancestor}/stat").read_text()
+                except OSError:
+                    break
+                ancestor = int(line[line.rindex(")") + 2 :].split()[1])
+            if ancestor == pid:
+                found.append(int(status.parent.name))
+    return found
+
+
+@pytest.mark.parametrize("ranks", [2, 4, 8])
+def test_the_archive_does_not_depend_on_the_number_of_ranks(undisturbed, tmp_path, ranks):
+    prune_sweep(DEMO_JOB, *SMALL, f"--output.dir={tmp_path}/run", ranks=ranks)
+    assert numeric_data(tmp_path / "run/archive.h5") == numeric_data(undisturbed / "archive.h5")
+
+
+def test_one_rank_needs_no_launcher(undisturbed, tmp_path):
+    prune_sweep(DEMO_JOB, *SMALL, f"--output.dir={tmp_path}/run")
+    assert numeric_data(tmp_path / "run/archive.h5") == numeric_data(undisturbed / "archive.h5")
+
+
+def test_the_run_directory_holds_what_is_promised(undisturbed):
+    names = {path.name for path in undisturbed.iterdir()}
+    assert {"job.ini", "plan.json", "journal-0001.bin", "archive.h5", "status.json", "DONE", "log"} <= names
+    assert (undisturbed / "DONE").read_text().strip() == "0"
+    status = json.loads((undisturbed / "status.json").read_text())
+    assert status["state"] == "complete"
+    assert status["num_records"] == status["num_records_total"] > 0
+    with h5py.File(undisturbed / "archive.h5") as archive:
+        assert archive.attrs["state"] in (b"complete", "complete")
+        assert len(archive["variants/name"]) == NUM_VARIANTS
+
+
+def test_a_killed_run_goes_on_with_another_number_of_ranks(undisturbed, tmp_path):
+    run = tmp_path / "run"
+    process = start(run, 4)
+    wait_for_records(run, 8, process)
+    process.kill()
+    process.wait(timeout=60)
+    time.sleep(2)  # the launcher's death takes the ranks with it
+    assert not (run / "DONE").exists()
+    done = prune_sweep(DEMO_JOB, *SMALL, f"--output.dir={run}", ranks=2)
+    assert "resuming" in done.stdout
+    assert numeric_data(run / "archive.h5") == numeric_data(undisturbed / "archive.h5")
+
+
+def test_dead_evaluators_cost_nothing_but_time(undisturbed, tmp_path):
+    run = tmp_path / "run"
+    process = start(run, 2)
+    wait_for_records(run, 5, process)
+    for pid in evaluators_of(process.pid):
+        os.kill(pid, signal.SIGKILL)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+    assert "signal 9" in output
+    assert numeric_data(run / "archive.h5") == numeric_data(undisturbed / "archive.h5")
+
+
+def test_an_interrupt_leaves_a_run_that_can_be_resumed(undisturbed, tmp_path):
+    run = tmp_path / "run"
+    process = subprocess.Popen(
+        [str(BIN / "prune-sweep"), str(DEMO_JOB), *SMALL, f"--output.dir={run}"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    wait_for_records(run, 6, process)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 75, output
+    assert (run / "DONE").read_text().strip() == "75"
+    assert prune_sweep("status", run, "--exit-code", check=False).returncode == 75
+    prune_sweep(DEMO_JOB, *SMALL, f"--output.dir={run}", ranks=4)
+    assert numeric_data(run / "archive.h5") == numeric_data(undisturbed / "archive.h5")
+
+
+def test_a_complete_run_started_again_computes_nothing(undisturbed, tmp_path):
+    before = (undisturbed / "archive.h5").read_bytes()
+    done = prune_sweep(DEMO_JOB, *SMALL, f"--output.dir={undisturbed}", ranks=2)
+    assert "resuming" in done.stdout
+    assert numeric_data(undisturbed / "archive.h5")
+    assert len(before) > 0
+
+
+def test_a_grown_grid_keeps_the_records_it_has(undisturbed, tmp_path):
+    run = tmp_path / "run"
+    prune_sweep(DEMO_JOB, *SMALL, "--sweep.layers=13", "--sweep.magnitude=none", f"--output.dir={run}", ranks=2)
+    done = prune_sweep(DEMO_JOB, *SMALL, f"--output.dir={run}", ranks=2)
+    assert "resuming" in done.stdout
+    assert numeric_data(run / "archive.h5") == numeric_data(undisturbed / "archive.h5")
+
+
+def test_a_second_start_on_a_running_run_is_refused(tmp_path):
+    run = tmp_path / "run"
+    process = start(run, 1)
+    wait_for_records(run, 3, process)
+    second = prune_sweep(DEMO_JOB, *SMALL, f"--output.dir={run}", check=False)
+    assert second.returncode == 2
+    assert "pid" in second.stderr
+    assert process.wait(timeout=120) == 0
+
+
+def test_progress_is_a_line_per_variant_when_nobody_watches(tmp_path):
+    done = prune_sweep(DEMO_JOB, *SMALL, f"--output.dir={tmp_path}/run", ranks=2)
+    lines = [line for line in done.stdout.splitlines() if line.startswith("[")]
+    assert len(lines) == NUM_VARIANTS
+    assert lines[-1].startswith(f"[{NUM_VARIANTS}/{NUM_VARIANTS}]")
+    assert "\r" not in done.stdout
+
+
+def test_programs_link_what_their_layer_may_know():
+    def libraries(program):
+        return subprocess.run(["ldd", str(BIN / program)], capture_output=True, text=True, check=True).stdout
+
+    assert "libtorch" not in libraries("prune-sweep")
+    evaluator = libraries("prune-sweep-evaluator")
+    assert "libtorch_cpu" in evaluator
+    assert "libmpi" not in evaluator
+    assert "libhdf5" not in evaluator
+    assert "libtorch_cuda" not in evaluator
+
+
+def test_plan_tells_what_sharing_saves_and_reads_no_weights(job_copy):
+    (job_copy.parent / "demo/model/model.safetensors").unlink()
+    plan = json.loads(prune_sweep("plan", job_copy, "--json", "--sweep.magnitude=none").stdout)
+    assert len(plan["variants"]) == 29
+    cost = plan["cost"]
+    assert cost["layer_passes_alone"] == 28 + 28 * 27
+    assert 406 <= cost["layer_passes"] <= 406 * 1.08
+    assert cost["flops"] < cost["flops_alone"]
+
+
+def test_check_says_what_it_found():
+    done = prune_sweep("check", DEMO_JOB, "--digest")
+    assert "28 layers" in done.stdout
+    assert "ready to run" in done.stdout
+
+
+def test_the_default_job_is_a_job():
+    text = prune_sweep("--print-default-job").stdout
+    for key in ["path", "dtype", "layers", "magnitude", "mmlu", "gsm8k-exemplars", "max-new-tokens", "dir"]:
+        assert f"\n{key} = " in text
+
+
+def test_tokenize_is_its_own_inverse():
+    text = "Question: 3 + 4 = é\n"
+    lines = json.dumps({"text": text}) + "\n"
+    ids = json.loads(prune_sweep("tokenize", ROOT / "jobs/demo/model", stdin=lines).stdout)["ids"]
+    back = prune_sweep("tokenize", ROOT / "jobs/demo/model", stdin=json.dumps({"ids": ids}) + "\n").stdout
+    assert json.loads(back)["text"] == text
+
+
+def test_samples_have_the_harness_fields(undisturbed):
+    lines = prune_sweep("samples", undisturbed, "--benchmark=mmlu", "--variant=baseline").stdout.splitlines()
+    sample = json.loads(lines[0])
+    for field in ["doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "filter", "metrics",
+                  "doc_hash", "prompt_hash", "target_hash", "acc"]:
+        assert field in sample
+    generated = prune_sweep("samples", undisturbed, "--benchmark=gsm8k", "--variant=baseline").stdout.splitlines()
+    assert len(generated) == 12  # six questions, two filters
+    assert {json.loads(line)["filter"] for line in generated} == {"strict-match", "flexible-extract"}
