@@ -88,6 +88,7 @@ void write_questions(ArchiveGroup group, const BenchmarkPlan& benchmark) {
     group.column("gold", each(questions, gold_choice));
   } else {
     group.column("gold", each(questions, &QuestionInfo::gold));
+    group.column("gold_tokens", each(questions, &QuestionInfo::gold_tokens));
   }
   group.column("prompt_sha256", each(questions, &QuestionInfo::prompt_sha256));
   group.column("prompt_tokens", each(questions, &QuestionInfo::prompt_tokens));
@@ -150,6 +151,9 @@ struct ColumnWriter {
 
   void operator()(uint8_t Record::*member) const { write_numbers(member, kNotEvaluated); }
   void operator()(int32_t Record::*member) const { write_numbers(member, -1); }
+  void operator()(float Record::*member) const {
+    write_numbers(member, std::numeric_limits<float>::quiet_NaN());
+  }
 
   void operator()(std::string Record::*member) const {
     std::vector<uint64_t> offsets;  // [variants, questions + 1]

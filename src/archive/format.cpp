@@ -134,6 +134,7 @@ const std::vector<Row>& generation_rows() {
        "1",
        "dimension scale: 0, 1, 2 ..., one more than there are questions"},
       {"questions/gold", kText, "[question]", "1", "the right answer"},
+      {"questions/gold_tokens", "int32", "[question]", "token", "length of the gold solution"},
   };
   return kRows;
 }
@@ -175,6 +176,8 @@ void add_column(Entries& entries, const std::string& group, const Column& column
         using Value = std::remove_cvref_t<decltype(std::declval<Record>().*member)>;
         if constexpr (std::is_same_v<Value, std::vector<float>>) {
           add_numbers("float32", "[variant, question, choice]");
+        } else if constexpr (std::is_same_v<Value, float>) {
+          add_numbers("float32", "[variant, question]");
         } else if constexpr (std::is_same_v<Value, uint8_t>) {
           add_numbers("uint8", "[variant, question]");
         } else if constexpr (std::is_same_v<Value, int32_t>) {

@@ -112,6 +112,7 @@ class Gsm8k final : public Benchmark {
       }
       question.prompt += block(row);
       question.target = row.answer;
+      question.solution = " " + row.answer;
       question.gold = normalized_answer(row.answer);
       question.doc_json = Json{{"question", row.question}, {"answer", row.answer}}.dump();
       questions_.push_back(std::move(question));

@@ -129,6 +129,14 @@ size_t argmax(const std::vector<float>& values) {
   return best;
 }
 
+// The shift by the largest keeps exp() from underflowing; a NaN among the values gives NaN.
+float share_of(const std::vector<float>& loglik, size_t choice) {
+  const double largest = *std::max_element(loglik.begin(), loglik.end());
+  double total = 0;
+  for (const float value : loglik) total += std::exp(value - largest);
+  return static_cast<float>(std::exp(loglik[choice] - largest) / total);
+}
+
 class Mmlu final : public Benchmark {
  public:
   explicit Mmlu(const BenchmarkRequest& request) {
@@ -156,6 +164,7 @@ class Mmlu final : public Benchmark {
       throw Error(ExitStatus::kInternal, "mmlu: a record without four log-likelihoods");
     }
     record.correct = static_cast<int32_t>(argmax(record.loglik)) == question.gold_choice ? 1 : 0;
+    record.gold_probability = share_of(record.loglik, static_cast<size_t>(question.gold_choice));
   }
 
   std::vector<std::string> samples(const Question& question, const Record& record) const override {

@@ -48,7 +48,8 @@ Json to_json(const BenchmarkPlan& benchmark) {
          question.gold,
          question.prompt_sha256,
          question.prompt_tokens,
-         question.common_tokens});
+         question.common_tokens,
+         question.gold_tokens});
   }
   return {
       {"name", benchmark.name},
@@ -58,7 +59,13 @@ Json to_json(const BenchmarkPlan& benchmark) {
       {"shots", benchmark.shots},
       {"rules", benchmark.rules},
       {"question_fields",
-       {"subject", "doc_id", "gold", "prompt_sha256", "prompt_tokens", "common_tokens"}},
+       {"subject",
+        "doc_id",
+        "gold",
+        "prompt_sha256",
+        "prompt_tokens",
+        "common_tokens",
+        "gold_tokens"}},
       {"questions", std::move(questions)}};
 }
 
@@ -82,6 +89,7 @@ BenchmarkPlan benchmark_from(const Json& json, const std::string& source) {
     row.at(3).get_to(question.prompt_sha256);
     row.at(4).get_to(question.prompt_tokens);
     row.at(5).get_to(question.common_tokens);
+    row.at(6).get_to(question.gold_tokens);
   }
   return benchmark;
 }

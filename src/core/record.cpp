@@ -25,6 +25,12 @@ const std::array kMultipleChoiceColumns{
         "bit c: choice c is the arg-max over the whole vocabulary; 255 = not evaluated",
         "",
         &Record::greedy},
+    Column{
+        "gold_probability",
+        "1",
+        "share of the gold choice in the probability of all choices",
+        "",
+        &Record::gold_probability},
 };
 
 const std::array kGenerationColumns{
@@ -50,7 +56,7 @@ const std::array kGenerationColumns{
         "stop",
         "1",
         "why the generation ended",
-        "0=eos 1=until 2=length 255=not evaluated",
+        "0=eos 1=until 2=length 3=not finite 255=not evaluated",
         &Record::stop},
     Column{
         "response", "1", "generated text, cut before the first stop string", "", &Record::response},
@@ -66,6 +72,19 @@ const std::array kGenerationColumns{
         "answer extracted by flexible-extract, or [invalid]",
         "",
         &Record::flexible_answer},
+    Column{
+        "gold_loglik",
+        "nat",
+        "log-likelihood of the gold solution, its gold_tokens tokens, as continuation of the "
+        "prompt",
+        "",
+        &Record::gold_loglik},
+    Column{
+        "repeats",
+        "1",
+        "whether the generation ends in the same tokens over and over",
+        "0=no 1=yes 255=not evaluated",
+        &Record::repeats},
 };
 
 }  // namespace
@@ -79,7 +98,19 @@ uint8_t headline_correct(BenchmarkKind kind, const Record& record) {
   return kind == BenchmarkKind::kMultipleChoice ? record.correct : record.strict_correct;
 }
 
+bool Record::operator==(const Record& other) const {
+  for (const BenchmarkKind kind : {BenchmarkKind::kMultipleChoice, BenchmarkKind::kGeneration}) {
+    ByteWriter own_bytes;
+    ByteWriter other_bytes;
+    put_record(own_bytes, kind, *this);
+    put_record(other_bytes, kind, other);
+    if (own_bytes.take() != other_bytes.take()) return false;
+  }
+  return true;
+}
+
 void put_record(ByteWriter& writer, BenchmarkKind kind, const Record& record) {
+  writer.put(static_cast<uint8_t>(columns(kind).size()));
   for (const Column& column : columns(kind)) {
     std::visit([&](auto member) { writer.put(record.*member); }, column.member);
   }
@@ -87,7 +118,12 @@ void put_record(ByteWriter& writer, BenchmarkKind kind, const Record& record) {
 
 Record get_record(ByteReader& reader, BenchmarkKind kind) {
   Record record;
-  for (const Column& column : columns(kind)) {
+  const auto count = reader.get<uint8_t>();
+  if (count > columns(kind).size()) {
+    throw Error(
+        ExitStatus::kInternal, "record", "has columns that this version of prune-sweep lacks");
+  }
+  for (const Column& column : columns(kind).first(count)) {
     std::visit(
         [&](auto member) {
           record.*member = reader.get<std::remove_cvref_t<decltype(record.*member)>>();

@@ -4,19 +4,6 @@
 
 namespace prune_sweep {
 
-namespace {
-
-/// Same bits in every column; unlike ==, a NaN equals itself.
-bool same_bytes(BenchmarkKind kind, const Record& a, const Record& b) {
-  ByteWriter bytes_a;
-  ByteWriter bytes_b;
-  put_record(bytes_a, kind, a);
-  put_record(bytes_b, kind, b);
-  return bytes_a.take() == bytes_b.take();
-}
-
-}  // namespace
-
 RecordTable::RecordTable(const Plan& plan) : num_records_by_variant_(plan.variants.size(), 0) {
   for (const BenchmarkPlan& benchmark : plan.benchmarks) {
     const size_t num_questions = benchmark.questions.size();
@@ -41,7 +28,7 @@ RecordTable::Insert RecordTable::insert(RecordIndex at, Record record) {
   Benchmark& benchmark = benchmarks_[static_cast<size_t>(at.benchmark)];
   std::optional<Record>& place = benchmark.records[index];
   if (place) {
-    return same_bytes(benchmark.kind, *place, record) ? Insert::kSame : Insert::kDifferent;
+    return *place == record ? Insert::kSame : Insert::kDifferent;
   }
   place = std::move(record);
   ++num_records_;

@@ -12,10 +12,15 @@ namespace prune_sweep {
 
 namespace {
 
+/// Prompts, with what of the solutions is fed to the model: all tokens but the last.
 PackedRows pack_prompts(std::span<const GenerationRequest> requests) {
-  std::vector<std::vector<int32_t>> prompts;
-  for (const GenerationRequest& request : requests) prompts.push_back(request.prompt);
-  return pack_rows(prompts);
+  std::vector<std::vector<int32_t>> sequences;
+  for (const GenerationRequest& request : requests) {
+    std::vector<int32_t>& ids = sequences.emplace_back(request.prompt);
+    if (request.solution.empty()) continue;
+    ids.insert(ids.end(), request.solution.begin(), request.solution.end() - 1);
+  }
+  return pack_rows(sequences);
 }
 
 /// Tokens whose keys and values are stored: all that are generated but the last.
@@ -101,6 +106,9 @@ class Generator {
     for (size_t i = 0; i < requests_.size(); ++i) {
       last_rows.push_back(packed_.row_of(i, std::ssize(requests_[i].prompt) - 1));
     }
+    for (size_t stream = 0; stream < answers_.size(); ++stream) {
+      score_solutions(stream, states.hidden[stream]);
+    }
     std::vector<at::Tensor> hidden;
     std::vector<Row> rows;
     const at::Tensor index = at::tensor(last_rows, at::kLong).to(states.hidden.front().device());
@@ -113,6 +121,29 @@ class Generator {
     }
     allocate_own_kv(std::ssize(rows));
     return take(at::cat(hidden), rows);
+  }
+
+  /// `hidden` are the rows of the stream after the last layer.
+  void score_solutions(size_t stream, const at::Tensor& hidden) {
+    std::vector<int64_t> rows;
+    std::vector<LmHead::Target> targets;
+    for (size_t i = 0; i < requests_.size(); ++i) {
+      const auto& [prompt, max_new_tokens, until, solution] = requests_[i];
+      for (size_t token = 0; token < solution.size(); ++token) {
+        targets.push_back({std::ssize(rows), solution[token]});
+        rows.push_back(packed_.row_of(i, static_cast<int64_t>(prompt.size() + token) - 1));
+      }
+    }
+    if (rows.empty()) return;
+    const at::Tensor index = at::tensor(rows, at::kLong).to(hidden.device());
+    const std::vector<LmHead::Score> tokens = head_.score(hidden.index_select(0, index), targets);
+    size_t next = 0;
+    for (size_t i = 0; i < requests_.size(); ++i) {
+      const size_t count = requests_[i].solution.size();
+      if (count == 0) continue;
+      answers_[stream][i].solution_loglik = add_up(std::span(tokens).subspan(next, count)).loglik;
+      next += count;
+    }
   }
 
   /// Untouched memory costs nothing, so every answer gets room for the longest.
@@ -133,7 +164,12 @@ class Generator {
     for (size_t i = 0; i < rows.size(); ++i) {
       Row row = rows[i];
       if (requests_[row.request].max_new_tokens <= 0) continue;
-      if (ids[i] < 0) throw NotFinite{row.stream, row.request};
+      if (ids[i] < 0) {
+        Generation& answer = answers_[row.stream][row.request];
+        answer.text = text_of(answer.ids, tokenizer_);
+        answer.stop = StopReason::kNotFinite;
+        continue;
+      }
       row.id = ids[i];
       ++row.position;
       if (!is_finished_by(row)) going_on.push_back(row);
@@ -218,13 +254,16 @@ class Generator {
     for (const int64_t index : group) {
       const Row& row = rows[static_cast<size_t>(index)];
       const StreamKv& prompt = prompt_kv_[layer][paths_[row.stream][layer]];
-      const PackedRows::Run run = packed_.sequences[row.request];
+      const int64_t prompt_len = std::ssize(requests_[row.request].prompt);
+      // What lies behind the prompt belongs to its solution, which the answer must not see.
+      const int64_t num_shared = std::min(packed_.prefix_len, prompt_len);
+      const int64_t first_row = packed_.sequences[row.request].first_row;
       const int64_t first = row.slot * capacity_;
-      const int64_t num_before = row.position - std::ssize(requests_[row.request].prompt);
+      const int64_t num_before = row.position - prompt_len;
       stored_at.push_back(first + num_before);
       spans.push_back(
-          {KvSpan{&prompt.k, &prompt.v, 0, packed_.prefix_len},
-           KvSpan{&prompt.k, &prompt.v, run.first_row, run.num_rows},
+          {KvSpan{&prompt.k, &prompt.v, 0, num_shared},
+           KvSpan{&prompt.k, &prompt.v, first_row, prompt_len - num_shared},
            KvSpan{&own.k, &own.v, first, num_before + 1}});
     }
     const at::Tensor index = at::tensor(stored_at, at::kLong).to(qkv.k.device());

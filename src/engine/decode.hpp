@@ -14,7 +14,7 @@
 namespace prune_sweep {
 
 /// Generates for every stream after the tree's last layer and every request: [streams][requests].
-/// The bits of an answer do not depend on the other streams and requests. Throws NotFinite.
+/// The bits of an answer do not depend on the other streams and requests.
 std::vector<std::vector<Generation>> generate_streams(
     Decoder& decoder,
     const LmHead& head,

@@ -77,24 +77,12 @@ std::vector<Variant> picked(std::span<const Variant> variants, std::span<const s
 template <typename Work>
 auto for_variants(std::span<const Variant> variants, int32_t num_layers, Work work) {
   const StreamTree tree = build_stream_tree(variants, num_layers);
-  try {
-    const auto of_stream = work(tree);
-    typename std::remove_const<decltype(of_stream)>::type of_variant;
-    for (const int32_t stream : tree.stream_of_variant) {
-      of_variant.push_back(of_stream[static_cast<size_t>(stream)]);
-    }
-    return of_variant;
-  } catch (const NotFinite& failure) {
-    const auto stream = std::find(
-        tree.stream_of_variant.begin(),
-        tree.stream_of_variant.end(),
-        static_cast<int32_t>(failure.stream));
-    throw Error(
-        ExitStatus::kInternal,
-        "variant " + variants[static_cast<size_t>(stream - tree.stream_of_variant.begin())].name +
-            ", request " + std::to_string(failure.request),
-        "its log-likelihood is not a finite number");
+  const auto of_stream = work(tree);
+  typename std::remove_const<decltype(of_stream)>::type of_variant;
+  for (const int32_t stream : tree.stream_of_variant) {
+    of_variant.push_back(of_stream[static_cast<size_t>(stream)]);
   }
+  return of_variant;
 }
 
 /// Calls `work`(variants) for groups that may share streams and puts the answers in the variants'
@@ -239,8 +227,9 @@ std::vector<std::vector<Generation>> Engine::generate(
     const Tokenizer& tokenizer) {
   const c10::InferenceMode inference;
   for (size_t i = 0; i < requests.size(); ++i) {
-    const int32_t num_new = std::max(0, requests[i].max_new_tokens);
-    state_->require_ids(requests[i].prompt, static_cast<size_t>(num_new), i);
+    const auto num_new = static_cast<size_t>(std::max(0, requests[i].max_new_tokens));
+    state_->require_ids(requests[i].prompt, std::max(num_new, requests[i].solution.size()), i);
+    if (!requests[i].solution.empty()) state_->require_ids(requests[i].solution, 0, i);
   }
   if (requests.empty()) return {variants.size(), std::vector<Generation>{}};
   return for_groups(variants, [&](const std::vector<Variant>& group) {

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <utility>
 
@@ -61,16 +62,17 @@ class NeededRows {
   std::vector<int64_t> rows_;
 };
 
+}  // namespace
+
 ContinuationScore add_up(std::span<const LmHead::Score> tokens) {
   ContinuationScore sum{.loglik = 0, .greedy = true};
   for (const LmHead::Score& token : tokens) {
     sum.loglik += token.logprob;
     sum.greedy = sum.greedy && token.greedy;
   }
+  if (!std::isfinite(sum.loglik)) sum.loglik = std::numeric_limits<float>::quiet_NaN();
   return sum;
 }
-
-}  // namespace
 
 std::vector<std::vector<std::vector<ContinuationScore>>> score_streams(
     Decoder& decoder,
@@ -110,7 +112,6 @@ std::vector<std::vector<std::vector<ContinuationScore>>> score_streams(
       for (const auto& reads : plan.reads[request]) {
         continuations.push_back(add_up(std::span(tokens).subspan(next, reads.size())));
         next += reads.size();
-        if (!std::isfinite(continuations.back().loglik)) throw NotFinite(stream, request);
       }
     }
   }

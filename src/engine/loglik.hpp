@@ -2,7 +2,6 @@
 /// Log-likelihoods of continuations for all streams and requests of a unit together.
 #pragma once
 
-#include <exception>
 #include <span>
 #include <vector>
 
@@ -12,22 +11,16 @@
 
 namespace prune_sweep {
 
-/// A result that is no number.
-struct NotFinite : std::exception {
-  NotFinite(size_t its_stream, size_t its_request) : stream(its_stream), request(its_request) {}
-  const char* what() const noexcept override { return "not a finite number"; }
-
-  size_t stream;  ///< after the tree's last layer
-  size_t request;
-};
-
 /// Scores of every stream after the tree's last layer: [streams][requests][continuations]. The bits
-/// of a score do not depend on the other streams and requests. Throws NotFinite.
+/// of a score do not depend on the other streams and requests.
 std::vector<std::vector<std::vector<ContinuationScore>>> score_streams(
     Decoder& decoder,
     const LmHead& head,
     const EditedLayer& edited_layer,
     const StreamTree& tree,
     std::span<const LoglikRequest> requests);
+
+/// The score of a continuation from those of its tokens.
+ContinuationScore add_up(std::span<const LmHead::Score> tokens);
 
 }  // namespace prune_sweep

@@ -6,6 +6,7 @@
 #include <array>
 #include <chrono>
 
+#include "prune_sweep/benchmarks/repetition.hpp"
 #include "prune_sweep/core/check.hpp"
 
 namespace prune_sweep {
@@ -49,16 +50,24 @@ uint8_t greedy_mask(const std::vector<ContinuationScore>& scores) {
   return mask;
 }
 
-/// The continuation's tokens are those that the whole text has beyond the context's (eval-spec:
-/// tokenized together, never alone).
 LoglikRequest loglik_request(const Tokenizer& tokenizer, const Question& question) {
   LoglikRequest request{tokenizer.encode(question.prompt), {}};
   for (const std::string& choice : question.choices) {
-    const std::vector<int32_t> whole = tokenizer.encode(question.prompt + choice);
-    const auto skipped =
-        static_cast<std::ptrdiff_t>(std::min(request.context.size(), whole.size()));
-    request.continuations.emplace_back(whole.begin() + skipped, whole.end());
+    request.continuations.push_back(
+        continuation_ids(tokenizer, question.prompt, request.context.size(), choice));
   }
+  return request;
+}
+
+GenerationRequest generation_request(
+    const Tokenizer& tokenizer,
+    const Benchmark& benchmark,
+    const Question& question,
+    int32_t max_new_tokens) {
+  GenerationRequest request{
+      tokenizer.encode(question.prompt), max_new_tokens, benchmark.stop_strings(), {}};
+  request.solution =
+      continuation_ids(tokenizer, question.prompt, request.prompt.size(), question.solution);
   return request;
 }
 
@@ -136,10 +145,8 @@ std::vector<Record> Evaluator::generate_answers(
   const int32_t max_new_tokens = inputs_.job.benchmarks.front().max_new_tokens;
   std::vector<GenerationRequest> requests;
   for (const int32_t index : questions) {
-    requests.push_back(
-        {inputs_.tokenizer.encode(question_at(benchmark, index).prompt),
-         max_new_tokens,
-         benchmark.stop_strings()});
+    requests.push_back(generation_request(
+        inputs_.tokenizer, benchmark, question_at(benchmark, index), max_new_tokens));
   }
   const auto answers = engine_->generate(variants, requests, inputs_.tokenizer);
   std::vector<Record> records;
@@ -150,6 +157,8 @@ std::vector<Record> Evaluator::generate_answers(
       record.generated_tokens = static_cast<int32_t>(answer.ids.size());
       record.stop = static_cast<uint8_t>(answer.stop);
       record.response = answer.text;
+      record.gold_loglik = answer.solution_loglik;
+      record.repeats = ends_in_loop(answer.ids) ? 1 : 0;
       benchmark.score(question_at(benchmark, questions[i]), record);
     }
   }

@@ -120,6 +120,7 @@ class Scorer {
         whole.begin() + static_cast<std::ptrdiff_t>(start), whole.end());
     if (asked.context.empty()) asked.context.push_back(prefix_token());
     const ContinuationScore score = engine_.loglik(variants_, {&asked, 1}).front().front().front();
+    if (std::isnan(score.loglik)) bad_input("log-likelihood", "it is not a finite number");
     return {
         {"loglik", score.loglik},
         {"greedy", score.greedy},
@@ -146,7 +147,8 @@ class Scorer {
     const GenerationRequest asked{
         tokenizer().encode(request.at("prompt").get<std::string>()),
         integer(request.value("max_new_tokens", Json(kDefaultNewTokens)), "max_new_tokens"),
-        request.value("until", std::vector<std::string>{})};
+        request.value("until", std::vector<std::string>{}),
+        {}};
     const Generation made = engine_.generate(variants_, {&asked, 1}, tokenizer()).front().front();
     return {{"text", made.text}, {"ids", made.ids}, {"stop", stop_name(made.stop)}};
   }
@@ -159,6 +161,8 @@ class Scorer {
         return "until";
       case StopReason::kLength:
         return "length";
+      case StopReason::kNotFinite:
+        return "not finite";
     }
     return "";
   }

@@ -37,9 +37,14 @@ BenchmarkPlan plan_benchmark(
         question.doc_id,
         question.gold,
         sha256_hex(question.prompt),
-        static_cast<int32_t>(ids.size()),
-        0};
-    const int64_t longest = entry.prompt_tokens + std::max(plan.max_new_tokens, 1);
+        static_cast<int32_t>(ids.size())};
+    if (generates) {
+      entry.gold_tokens = static_cast<int32_t>(
+          continuation_ids(inputs.tokenizer, question.prompt, ids.size(), question.solution)
+              .size());
+    }
+    const int64_t longest =
+        entry.prompt_tokens + std::max({plan.max_new_tokens, entry.gold_tokens, 1});
     if (longest > inputs.config.max_positions) {
       bad_input(
           plan.name + (question.subject.empty() ? "" : "/" + question.subject) + " doc_id " +
@@ -107,6 +112,17 @@ std::string resolve_device(const Job& job) {
   }
   if (job.model.device == DeviceKind::kCuda) return "cuda";
   return "cpu";
+}
+
+std::vector<int32_t> continuation_ids(
+    const Tokenizer& tokenizer,
+    const std::string& context,
+    size_t context_len,
+    const std::string& continuation) {
+  const std::vector<int32_t> whole = tokenizer.encode(context + continuation);
+  return {
+      whole.begin() + static_cast<std::ptrdiff_t>(std::min(context_len, whole.size())),
+      whole.end()};
 }
 
 Plan plan_of(const Inputs& inputs, WeightsCheck weights) {

@@ -25,6 +25,9 @@ Record filled() {
   record.response = std::string("caf\xc3\xa9\0#### 18", 13);
   record.strict_answer = "18";
   record.flexible_answer = "[invalid]";
+  record.gold_probability = 0.25f;
+  record.gold_loglik = -71.5f;
+  record.repeats = 1;
   return record;
 }
 
@@ -46,6 +49,7 @@ TEST_CASE("a record comes back with every column of its kind") {
   CHECK(std::memcmp(choice.loglik.data(), record.loglik.data(), 4 * sizeof(float)) == 0);
   CHECK(choice.correct == 1);
   CHECK(choice.greedy == 5);
+  CHECK(choice.gold_probability == 0.25f);
   CHECK(choice.response.empty());
 
   bytes = bytes_of(BenchmarkKind::kGeneration, record);
@@ -59,7 +63,34 @@ TEST_CASE("a record comes back with every column of its kind") {
   CHECK(generation.response == record.response);
   CHECK(generation.strict_answer == "18");
   CHECK(generation.flexible_answer == "[invalid]");
+  CHECK(generation.gold_loglik == -71.5f);
+  CHECK(generation.repeats == 1);
   CHECK(generation.loglik.empty());
+}
+
+TEST_CASE("a record of an earlier version has its columns and lacks the later ones") {
+  for (const BenchmarkKind kind : kKinds) {
+    ByteWriter writer;
+    writer.put(uint8_t{1});
+    const Column& first = columns(kind).front();
+    std::visit([&](auto member) { writer.put(filled().*member); }, first.member);
+    const std::string bytes = writer.take();
+    ByteReader reader(bytes);
+    Record expected;
+    std::visit([&](auto member) { expected.*member = filled().*member; }, first.member);
+    CHECK(get_record(reader, kind) == expected);
+    CHECK(reader.at_end());
+  }
+}
+
+TEST_CASE("a record of a later version is refused") {
+  for (const BenchmarkKind kind : kKinds) {
+    std::string bytes = bytes_of(kind, filled());
+    ++bytes[0];
+    bytes += std::string(100, '\0');
+    ByteReader reader(bytes);
+    CHECK_THROWS_AS(get_record(reader, kind), Error);
+  }
 }
 
 TEST_CASE("a NaN comes back with its bits") {
@@ -125,7 +156,10 @@ TEST_CASE("the columns of both kinds cover every member once") {
         static_cast<const void*>(&record.stop),
         static_cast<const void*>(&record.response),
         static_cast<const void*>(&record.strict_answer),
-        static_cast<const void*>(&record.flexible_answer)}) {
+        static_cast<const void*>(&record.flexible_answer),
+        static_cast<const void*>(&record.gold_probability),
+        static_cast<const void*>(&record.gold_loglik),
+        static_cast<const void*>(&record.repeats)}) {
     CHECK(members.erase(member) == 1);
   }
   CHECK(members.empty());

@@ -1,6 +1,7 @@
 // Greedy generation: the same answer in any company, and the rules that end it.
 
 #include <algorithm>
+#include <cmath>
 
 #include "catch.hpp"
 #include "engine/random_model.hpp"
@@ -103,6 +104,40 @@ TEST_CASE("generating with stored keys and values is scoring token by token") {
       for (size_t r = 0; r < requests.size(); ++r) {
         CAPTURE(variants[v].name, prompt_len, r);
         CHECK(answers[v][r].ids == greedy_by_scoring(engine, variants[v], requests[r].prompt, 12));
+      }
+    }
+  }
+}
+
+TEST_CASE("a solution is scored as a continuation and changes nothing of the answer") {
+  const Fixture fixture;
+  for (const DType dtype : {DType::kFloat32, DType::kBfloat16}) {
+    Engine engine = fixture.engine(dtype);
+    const std::vector<Variant> variants = all_variants();
+    const std::vector<int32_t> prompt = random_ids(20, 3);
+    std::vector<int32_t> longer = prompt;
+    longer.push_back(7);
+    // The second prompt is the first with the beginning of its solution: what the requests share is
+    // longer than the first prompt.
+    const std::vector<GenerationRequest> requests{
+        {prompt, 9, {}, {7, 8, 9, 10}},
+        {longer, 9, {}, {8, 9, 11, 12, 13}},
+        {random_ids(4, 5), 9, {}, {1}},
+        {random_ids(5, 6), 9, {}, {}}};
+    std::vector<GenerationRequest> without = requests;
+    for (GenerationRequest& request : without) request.solution.clear();
+    const auto answers = engine.generate(variants, requests, fixture.tokenizer);
+    const auto expected = engine.generate(variants, without, fixture.tokenizer);
+    for (size_t v = 0; v < variants.size(); ++v) {
+      for (size_t r = 0; r < requests.size(); ++r) {
+        CAPTURE(variants[v].name, r);
+        check_equal(answers[v][r], expected[v][r]);
+        CHECK(std::isnan(expected[v][r].solution_loglik));
+        if (requests[r].solution.empty()) continue;
+        const LoglikRequest scored{requests[r].prompt, {requests[r].solution}};
+        CHECK(
+            answers[v][r].solution_loglik ==
+            engine.loglik({&variants[v], 1}, {&scored, 1})[0][0][0].loglik);
       }
     }
   }

@@ -23,6 +23,7 @@ struct Question {
   std::vector<std::string> choices;  ///< continuations to score (kMultipleChoice)
   int32_t gold_choice = -1;          ///< index of the right one
   std::string target;    ///< what the harness calls the target: "1", or the whole gold answer
+  std::string solution;  ///< the target as continuation of the prompt (kGeneration)
   std::string gold;      ///< short form for tables: the index, or the final number
   std::string doc_json;  ///< the row as the hub's JSON object, members in the hub's order, compact
 };
@@ -39,8 +40,8 @@ class Benchmark {
   virtual std::span<const Question> questions() const = 0;
   /// A generation ends before the first of these (kGeneration).
   virtual std::vector<std::string> stop_strings() const = 0;
-  /// Fills the columns that follow from the measured ones: `correct` from `loglik`, or the answers
-  /// and their correctness from `response`.
+  /// Fills the columns that follow from the measured ones: `correct` and `gold_probability` from
+  /// `loglik`, or the answers and their correctness from `response`.
   virtual void score(const Question& question, Record& record) const = 0;
   /// The lines that lm-evaluation-harness's --log_samples would hold for this record, one JSON text
   /// each.

@@ -33,6 +33,7 @@ struct QuestionInfo {
   std::string prompt_sha256;  ///< of the UTF-8 prompt
   int32_t prompt_tokens = 0;
   int32_t common_tokens = 0;  ///< leading tokens shared with the question before it in its subject
+  int32_t gold_tokens = 0;    ///< length of the gold solution (kGeneration)
 };
 
 struct BenchmarkPlan {

@@ -23,15 +23,22 @@ enum class BenchmarkKind : uint8_t {
 };
 
 /// Why a generation ended. Values are on disk: append, never renumber.
-enum class StopReason : uint8_t { kEos = 0, kUntil = 1, kLength = 2 };
+enum class StopReason : uint8_t {
+  kEos = 0,
+  kUntil = 1,
+  kLength = 2,
+  kNotFinite = 3,  ///< the model gave a NaN or an infinity instead of a next token
+};
 
 inline constexpr uint8_t kNotEvaluated = 255;
 
 /// Which members are filled depends on the benchmark's kind: see columns().
 struct Record {
-  std::vector<float> loglik;  // [choices]
+  std::vector<float> loglik;  // [choices]; a NaN beside a `correct` was computed, not left out
   uint8_t correct = kNotEvaluated;
   uint8_t greedy = kNotEvaluated;  ///< bit c: choice c was the arg-max of the whole vocabulary
+  /// exp(loglik[gold]) / sum over choices of exp(loglik[choice])
+  float gold_probability = std::numeric_limits<float>::quiet_NaN();
 
   uint8_t strict_correct = kNotEvaluated;
   uint8_t flexible_correct = kNotEvaluated;
@@ -40,8 +47,12 @@ struct Record {
   std::string response;
   std::string strict_answer;
   std::string flexible_answer;
+  /// Of the gold solution as continuation of the prompt, whatever the model itself would have said.
+  float gold_loglik = std::numeric_limits<float>::quiet_NaN();
+  uint8_t repeats = kNotEvaluated;  ///< whether the response ends in a loop: see ends_in_loop()
 
-  bool operator==(const Record&) const = default;
+  /// Same bits in every column; unlike a float, a NaN equals itself.
+  bool operator==(const Record& other) const;
 };
 
 /// Where a column's value lives in a Record; the alternative is also its type.
@@ -49,6 +60,7 @@ using RecordMember = std::variant<
     std::vector<float> Record::*,  // float32 [choices], missing = NaN
     uint8_t Record::*,             // missing = 255
     int32_t Record::*,             // missing = -1
+    float Record::*,               // missing = NaN
     std::string Record::*>;        // UTF-8, missing = empty
 
 struct Column {
@@ -59,13 +71,16 @@ struct Column {
   RecordMember member;
 };
 
-/// The columns of a kind of benchmark, in the order they are written.
+/// The columns of a kind of benchmark, in the order they are written. Append, never reorder:
+/// records of earlier versions hold the first ones.
 std::span<const Column> columns(BenchmarkKind kind);
 
 /// The column that says whether the headline score counts the question as right.
 uint8_t headline_correct(BenchmarkKind kind, const Record& record);
 
 void put_record(ByteWriter& writer, BenchmarkKind kind, const Record& record);
+/// Columns that the record was written without are missing in it. Throws Error (kInternal) for
+/// bytes that end early and for more columns than there are.
 Record get_record(ByteReader& reader, BenchmarkKind kind);
 
 }  // namespace prune_sweep

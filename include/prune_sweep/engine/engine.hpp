@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <span>
 #include <string>
@@ -33,7 +34,9 @@ struct LoglikRequest {
 };
 
 struct ContinuationScore {
-  float loglik = 0;  ///< sum over the continuation's tokens, natural logarithm, float32 log-softmax
+  /// Sum over the continuation's tokens, natural logarithm, float32 log-softmax; NaN where a logit
+  /// is no finite number.
+  float loglik = 0;
   bool greedy = false;  ///< every token was the arg-max
 };
 
@@ -41,12 +44,15 @@ struct GenerationRequest {
   std::vector<int32_t> prompt;  // [prompt_len], not empty
   int32_t max_new_tokens = 0;
   std::vector<std::string> until;  ///< the text ends before the first of these
+  std::vector<int32_t> solution;   ///< scored as a continuation of the prompt, too; may be empty
 };
 
 struct Generation {
   std::vector<int32_t> ids;  ///< as produced, an end-of-text token included
   std::string text;          ///< decoded, special tokens skipped, cut at the stop string
   StopReason stop = StopReason::kLength;
+  /// Of the request's solution, teacher-forced; NaN without one and where it is not finite.
+  float solution_loglik = std::numeric_limits<float>::quiet_NaN();
 };
 
 class Engine {
@@ -66,7 +72,6 @@ class Engine {
 
   /// Scores every request under every variant: [variants][requests][continuations].
   /// Common prefixes of the requests and common layers of the variants are computed once.
-  /// Throws Error (kInternal, naming variant and request) when a log-likelihood is not finite.
   std::vector<std::vector<std::vector<ContinuationScore>>> loglik(
       std::span<const Variant> variants, std::span<const LoglikRequest> requests);
 

@@ -44,6 +44,14 @@ std::string resolve_device(const Job& job);
 /// positions.
 Plan plan_of(const Inputs& inputs, WeightsCheck weights);
 
+/// Tokens of `continuation` after `context`, which has `context_len` tokens: those that the whole
+/// text has beyond the context's. As lm-evaluation-harness does, both are tokenized together.
+std::vector<int32_t> continuation_ids(
+    const Tokenizer& tokenizer,
+    const std::string& context,
+    size_t context_len,
+    const std::string& continuation);
+
 /// Identifies the selected questions of all benchmarks: equal where two hosts have the same data.
 std::string questions_digest(const std::vector<std::unique_ptr<Benchmark>>& benchmarks);
 
