@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Writes a random checkpoint of a Qwen3 shape in Hugging Face's layout.
+"""Writes a random checkpoint in Hugging Face's layout.
 
     python tests/make_checkpoint.py OUT --shape 0.6b
-    python tests/make_checkpoint.py OUT --layers 4 --hidden 64 --intermediate 96 --heads 4 --kv-heads 2 \
-        --head-dim 16 --vocab 300 --tied --shards 3 --dtype float32 --tokenizer DIR
+    python tests/make_checkpoint.py OUT --architecture Qwen2ForCausalLM --layers 4 --hidden 64 --intermediate 96 \
+        --heads 4 --kv-heads 2 --head-dim 16 --vocab 300 --tied --shards 3 --dtype float32 --tokenizer DIR
 
 Every tensor is drawn from a generator of its own, seeded by its name, so a shape and a seed give the same
 weights whatever --shards says. Needs numpy only and holds one tensor at a time.
@@ -26,7 +26,26 @@ BLOCK_ELEMENTS = 1 << 24
 
 
 @dataclasses.dataclass
+class Family:
+    """What an architecture adds to the decoder all of them share."""
+    model_type: str
+    qk_norm: bool = False
+    attention_bias: bool = False
+    config: dict = dataclasses.field(default_factory=dict)
+
+
+WINDOWS_OFF = {"max_window_layers": 0, "sliding_window": None, "use_sliding_window": False}
+FAMILIES = {
+    "LlamaForCausalLM": Family("llama", config={"attention_bias": False, "mlp_bias": False}),
+    "MistralForCausalLM": Family("mistral", config={"sliding_window": None}),
+    "Qwen2ForCausalLM": Family("qwen2", attention_bias=True, config=WINDOWS_OFF),
+    "Qwen3ForCausalLM": Family("qwen3", qk_norm=True, config={"attention_bias": False, **WINDOWS_OFF}),
+}
+
+
+@dataclasses.dataclass
 class Shape:
+    architecture: str = "Qwen3ForCausalLM"
     layers: int = 2
     hidden: int = 64
     intermediate: int = 128
@@ -50,9 +69,9 @@ SHAPES = {
 
 def config(shape, dtype):
     eos_ids = [i for i in EOS_IDS if i < shape.vocab] or [0]
+    family = FAMILIES[shape.architecture]
     return {
-        "architectures": ["Qwen3ForCausalLM"],
-        "attention_bias": False,
+        "architectures": [shape.architecture],
         "attention_dropout": 0.0,
         "bos_token_id": eos_ids[-1],
         "eos_token_id": eos_ids[0],
@@ -62,26 +81,25 @@ def config(shape, dtype):
         "initializer_range": 0.02,
         "intermediate_size": shape.intermediate,
         "max_position_embeddings": shape.max_positions,
-        "max_window_layers": shape.layers,
-        "model_type": "qwen3",
+        "model_type": family.model_type,
         "num_attention_heads": shape.heads,
         "num_hidden_layers": shape.layers,
         "num_key_value_heads": shape.kv_heads,
         "rms_norm_eps": shape.norm_eps,
         "rope_scaling": None,
         "rope_theta": shape.rope_theta,
-        "sliding_window": None,
         "tie_word_embeddings": shape.tied,
         "torch_dtype": dtype,
         "use_cache": True,
-        "use_sliding_window": False,
         "vocab_size": shape.vocab,
+        **family.config,
     }
 
 
 def tensors(shape):
     """(name, dims, mean, standard deviation) in the order they are stored. With these scales attention scores
     and logits have a standard deviation of a few units: neither uniform nor saturated."""
+    family = FAMILIES[shape.architecture]
     q, kv = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
     table = (shape.vocab, shape.hidden)
     result = [("model.embed_tokens.weight", table, 0, 3 * shape.hidden ** -0.5)]
@@ -91,11 +109,15 @@ def tensors(shape):
                   ("mlp.gate_proj", (shape.intermediate, shape.hidden)),
                   ("mlp.up_proj", (shape.intermediate, shape.hidden)),
                   ("mlp.down_proj", (shape.hidden, shape.intermediate))]
-        norms = [("input_layernorm", shape.hidden), ("post_attention_layernorm", shape.hidden),
-                 ("self_attn.q_norm", shape.head_dim), ("self_attn.k_norm", shape.head_dim)]
+        norms = [("input_layernorm", shape.hidden), ("post_attention_layernorm", shape.hidden)]
+        if family.qk_norm:
+            norms += [("self_attn.q_norm", shape.head_dim), ("self_attn.k_norm", shape.head_dim)]
+        biases = [("self_attn.q_proj", q), ("self_attn.k_proj", kv), ("self_attn.v_proj", kv)]
         prefix = f"model.layers.{layer}."
         result += [(prefix + name + ".weight", dims, 0, dims[1] ** -0.5) for name, dims in linear]
         result += [(prefix + name + ".weight", (size,), 1, 0.2) for name, size in norms]
+        if family.attention_bias:
+            result += [(prefix + name + ".bias", (size,), 0, 0.5) for name, size in biases]
     result.append(("model.norm.weight", (shape.hidden,), 1, 0.2))
     if not shape.tied or shape.stored_tied_head:
         result.append(("lm_head.weight", table, 0, 3 * shape.hidden ** -0.5))
@@ -139,11 +161,12 @@ def write_file(path, shape, seed, dtype, entries):
             write_tensor(file, shape, seed, dtype, *entry)
 
 
-def write_checkpoint(out, shape, dtype="bfloat16", shards=1, seed=0, tokenizer=None):
-    """Writes the model directory `out`."""
+def write_checkpoint(out, shape, dtype="bfloat16", shards=1, seed=0, tokenizer=None, changes=None):
+    """Writes the model directory `out`; `changes` go over the keys of its config.json, ... takes one out."""
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    values = config(shape, dtype)
+    values = config(shape, dtype) | (changes or {})
+    values = {key: value for key, value in values.items() if value is not ...}
     (out / "config.json").write_text(json.dumps(values, indent=2) + "\n")
     eos_ids = [i for i in EOS_IDS if i < shape.vocab] or [0]
     (out / "generation_config.json").write_text(json.dumps({"eos_token_id": eos_ids}, indent=2) + "\n")
@@ -173,6 +196,8 @@ def main():
         option = "--" + field.name.replace("_", "-")
         if field.type in (bool, "bool"):
             parser.add_argument(option, action=argparse.BooleanOptionalAction)
+        elif field.name == "architecture":
+            parser.add_argument(option, choices=FAMILIES)
         else:
             parser.add_argument(option, type=float if field.type in (float, "float") else int)
     parser.add_argument("--dtype", choices=DTYPES, default="bfloat16")

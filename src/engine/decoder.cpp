@@ -3,9 +3,9 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <cmath>
 #include <vector>
 
+#include "engine/rope.hpp"
 #include "engine/rows.hpp"
 
 namespace prune_sweep {
@@ -47,25 +47,10 @@ void Decoder::extend_angles(int64_t num_positions) {
   constexpr int64_t kStep = 1024;
   if (angles_.cos.defined() && angles_.cos.size(0) >= num_positions) return;
   num_positions = (num_positions + kStep - 1) / kStep * kStep;
-  const int64_t half = config_.head_dim / 2;
-  std::vector<float> cos;
-  std::vector<float> sin;
-  for (int64_t position = 0; position < num_positions; ++position) {
-    for (int64_t i = 0; i < half; ++i) {
-      // Frequency and angle in float32, as transformers has them.
-      const float exponent = static_cast<float>(2 * i) / static_cast<float>(config_.head_dim);
-      const float frequency = 1.0F / std::pow(static_cast<float>(config_.rope_theta), exponent);
-      const double angle = static_cast<float>(position) * frequency;
-      cos.push_back(static_cast<float>(std::cos(angle)));
-      sin.push_back(static_cast<float>(std::sin(angle)));
-    }
-  }
+  angles_ = rope_angles(rope_frequencies(config_.rope, config_.head_dim), num_positions);
   const at::Tensor& like = weights_.embedding();
-  const auto table = [&](std::vector<float>& values) {
-    return at::from_blob(values.data(), {num_positions, half}, at::kFloat)
-        .to(like.device(), like.scalar_type(), /*non_blocking=*/false, /*copy=*/true);
-  };
-  angles_ = {table(cos), table(sin)};
+  angles_.cos = angles_.cos.to(like.device(), like.scalar_type());
+  angles_.sin = angles_.sin.to(like.device(), like.scalar_type());
 }
 
 Qkv Decoder::project(

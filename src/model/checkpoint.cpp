@@ -14,10 +14,10 @@
 #include <set>
 #include <utility>
 
-#include "model/json_file.hpp"
 #include "model/safetensors.hpp"
 #include "prune_sweep/core/check.hpp"
 #include "prune_sweep/core/digest.hpp"
+#include "prune_sweep/core/json_file.hpp"
 
 namespace prune_sweep {
 
@@ -136,6 +136,11 @@ std::vector<std::string> weight_files(const fs::path& dir, std::optional<ShardOf
   return {names.begin(), names.end()};
 }
 
+/// Old Llama checkpoints store RoPE's frequencies, which follow from config.json.
+bool is_derived(const TensorTable::value_type& entry) {
+  return entry.first.ends_with(".self_attn.rotary_emb.inv_freq");
+}
+
 void require_expected(
     const TensorTable& tensors, const std::vector<ExpectedTensor>& expected, const fs::path& dir) {
   std::set<std::string_view> names;
@@ -211,6 +216,8 @@ Checkpoint Checkpoint::open(const fs::path& model_dir, const ModelConfig& config
     if (index) require_as_indexed(tensors, *index, name, path.string());
     checkpoint.tensors_.merge(tensors);
   }
+
+  std::erase_if(checkpoint.tensors_, is_derived);
 
   std::vector<ExpectedTensor> expected = expected_tensors(config);
   const bool has_tied_copy = config.tied_head && checkpoint.tensors_.contains(kTiedHead);

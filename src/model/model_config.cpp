@@ -1,11 +1,10 @@
 #include "prune_sweep/model/model_config.hpp"
 
-#include <algorithm>
-#include <cmath>
-
 #include "model/family.hpp"
-#include "model/json_file.hpp"
+#include "model/json_keys.hpp"
+#include "model/rope_config.hpp"
 #include "prune_sweep/core/check.hpp"
+#include "prune_sweep/core/json_file.hpp"
 
 namespace prune_sweep {
 
@@ -15,66 +14,15 @@ using nlohmann::json;
 
 constexpr size_t kMaxConfigBytes = 16 << 20;
 
-/// A JSON object of a file, read key by key; every fault names file, key and value.
-class Keys {
- public:
-  Keys(const std::string& source, const json& object) : source_(source), object_(object) {}
-
-  /// Whether the key is there and not null.
-  bool has(const char* key) const { return object_.contains(key) && !object_.at(key).is_null(); }
-
-  const json& value(const char* key) const {
-    if (!has(key)) bad_input(source_ + ": " + key, "the key is missing");
-    return object_.at(key);
+/// Unless the key is missing, null or has the one value that is supported.
+void require_supported(const JsonKeys& keys, const ForwardOption& option) {
+  if (keys.has(option.key) && keys.value(option.key) != option.supported) {
+    keys.refuse(
+        option.key,
+        "changes the forward pass in a way that is not supported",
+        "Supported is " + option.supported.dump() + ".");
   }
-
-  int32_t integer(const char* key, int32_t min, int32_t max) const {
-    const json& found = value(key);
-    if (!found.is_number_integer()) refuse(key, "must be an integer");
-    const auto number = found.get<int64_t>();
-    if ((found.is_number_unsigned() && found.get<uint64_t>() > INT32_MAX) || number < min ||
-        number > max) {
-      refuse(key, "must be in [" + std::to_string(min) + ", " + std::to_string(max) + "]");
-    }
-    return static_cast<int32_t>(number);
-  }
-
-  /// A number above `above`.
-  double number(const char* key, double above) const {
-    const json& found = value(key);
-    if (!found.is_number()) refuse(key, "must be a number");
-    const auto number = found.get<double>();
-    if (!std::isfinite(number) || number <= above)
-      refuse(key, "must be above " + json(above).dump());
-    return number;
-  }
-
-  bool boolean(const char* key, bool if_missing) const {
-    if (!has(key)) return if_missing;
-    if (!value(key).is_boolean()) refuse(key, "must be true or false");
-    return value(key).get<bool>();
-  }
-
-  /// Unless the key is missing, null or has the one value that is supported.
-  void require_supported(const ForwardOption& option) const {
-    const std::string key(option.key);
-    if (has(key.c_str()) && value(key.c_str()) != option.supported) {
-      refuse(
-          key.c_str(),
-          "changes the forward pass in a way that is not supported",
-          "Supported is " + option.supported.dump() + ".");
-    }
-  }
-
-  [[noreturn]] void refuse(
-      const char* key, const std::string& why, const std::string& suggestion = {}) const {
-    bad_input(source_ + ": " + key + "=" + brief(object_.at(key)), why, suggestion);
-  }
-
- private:
-  const std::string& source_;
-  const json& object_;
-};
+}
 
 /// Options that no supported family has.
 const std::vector<ForwardOption>& common_options() {
@@ -83,7 +31,6 @@ const std::vector<ForwardOption>& common_options() {
       {"mlp_bias", false},
       {"partial_rotary_factor", 1.0},
       {"quantization_config", nullptr},
-      {"rope_scaling", nullptr},
   };
   return kOptions;
 }
@@ -94,7 +41,7 @@ std::vector<std::string_view> architectures() {
   return names;
 }
 
-const Family& find_family(const Keys& keys) {
+const Family& find_family(const JsonKeys& keys) {
   const char* key = keys.has("architectures") ? "architectures" : "model_type";
   const json* name = &keys.value(key);
   if (name->is_array() && name->size() == 1) name = &name->front();
@@ -106,30 +53,7 @@ const Family& find_family(const Keys& keys) {
   keys.refuse(key, "not a supported architecture", "Supported: " + listed(architectures()) + ".");
 }
 
-/// `rope_theta`, or what newer files have: `rope_parameters` with a rope_theta in it.
-double read_rope_theta(const std::string& source, const Keys& keys) {
-  if (!keys.has("rope_parameters")) return keys.number("rope_theta", 0);
-  const json& rope = keys.value("rope_parameters");
-  if (!rope.is_object()) keys.refuse("rope_parameters", "must be an object");
-  const std::string inner_source = source + ": rope_parameters";
-  const Keys inner(inner_source, rope);
-  inner.require_supported({"rope_type", "default"});
-  inner.require_supported({"type", "default"});
-  inner.require_supported({"partial_rotary_factor", 1.0});
-  for (const auto& [key, value] : rope.items()) {
-    const bool known = key == "rope_theta" || key == "rope_type" || key == "type" ||
-                       key == "partial_rotary_factor";
-    if (!known)
-      inner.refuse(key.c_str(), "changes the forward pass in a way that is not supported");
-  }
-  const double theta = inner.number("rope_theta", 0);
-  if (keys.has("rope_theta") && keys.number("rope_theta", 0) != theta) {
-    keys.refuse("rope_theta", "differs from the one in rope_parameters");
-  }
-  return theta;
-}
-
-void require_full_attention(const Keys& keys, int32_t num_layers) {
+void require_full_attention(const JsonKeys& keys, int32_t num_layers) {
   if (!keys.has("layer_types")) return;
   const json& types = keys.value("layer_types");
   if (!types.is_array() || types.size() != static_cast<size_t>(num_layers)) {
@@ -145,18 +69,25 @@ void require_full_attention(const Keys& keys, int32_t num_layers) {
 std::vector<int32_t> read_eos_ids(
     const std::string& source, const json& object, int32_t vocab_size) {
   constexpr const char* kKey = "eos_token_id";
-  const Keys keys(source, object);
+  const JsonKeys keys(source, object);
   if (!keys.has(kKey)) return {};
   const json& found = keys.value(kKey);
   std::vector<int32_t> ids;
   for (const json& id : found.is_array() ? found : json::array({found})) {
     const json single{{kKey, id}};
-    ids.push_back(Keys(source, single).integer(kKey, 0, vocab_size - 1));
+    ids.push_back(JsonKeys(source, single).integer(kKey, 0, vocab_size - 1));
   }
   return ids;
 }
 
-int32_t read_head_dim(const Keys& keys, const Family& family, const ModelConfig& config) {
+int32_t read_kv_heads(const JsonKeys& keys, const Family& family, const ModelConfig& config) {
+  constexpr const char* kKey = "num_key_value_heads";
+  if (keys.has(kKey)) return keys.integer(kKey, 1, 1 << 12);
+  const bool has_default = !keys.names(kKey) && family.default_kv_heads > 0;
+  return has_default ? family.default_kv_heads : config.heads;
+}
+
+int32_t read_head_dim(const JsonKeys& keys, const Family& family, const ModelConfig& config) {
   if (keys.has("head_dim")) return keys.integer("head_dim", 2, 1 << 12);
   if (family.default_head_dim > 0) return family.default_head_dim;
   if (config.hidden % config.heads != 0) {
@@ -166,16 +97,12 @@ int32_t read_head_dim(const Keys& keys, const Family& family, const ModelConfig&
   return config.hidden / config.heads;
 }
 
-}  // namespace
-
-ModelConfig read_model_config(const std::filesystem::path& model_dir) {
-  const std::string source = (model_dir / "config.json").string();
-  const json object = read_json_object(source, kMaxConfigBytes);
-  const Keys keys(source, object);
-
+/// All but the end-of-text ids.
+ModelConfig read_forward_pass(const JsonKeys& keys) {
   const Family& family = find_family(keys);
-  for (const ForwardOption& option : common_options()) keys.require_supported(option);
-  for (const ForwardOption& option : family.options) keys.require_supported(option);
+  for (const ForwardOption& option : common_options()) require_supported(keys, option);
+  for (const ForwardOption& option : family.options) require_supported(keys, option);
+  if (family.require != nullptr) family.require(keys);
 
   ModelConfig config;
   config.architecture = family.architecture;
@@ -185,18 +112,27 @@ ModelConfig read_model_config(const std::filesystem::path& model_dir) {
   config.hidden = keys.integer("hidden_size", 1, 1 << 18);
   config.intermediate = keys.integer("intermediate_size", 1, 1 << 20);
   config.heads = keys.integer("num_attention_heads", 1, 1 << 12);
-  config.kv_heads = keys.integer("num_key_value_heads", 1, 1 << 12);
+  config.kv_heads = read_kv_heads(keys, family, config);
   config.head_dim = read_head_dim(keys, family, config);
   config.vocab_size = keys.integer("vocab_size", 1, 1 << 24);
   config.max_positions = keys.integer("max_position_embeddings", 1, 1 << 30);
   config.norm_eps = keys.number("rms_norm_eps", 0);
-  config.rope_theta = read_rope_theta(source, keys);
-  config.tied_head = keys.boolean("tie_word_embeddings", false);
+  config.rope = read_rope_config(keys);
+  config.tied_head = keys.has("tie_word_embeddings") && keys.boolean("tie_word_embeddings");
   if (config.heads % config.kv_heads != 0) {
     keys.refuse("num_key_value_heads", "must divide num_attention_heads");
   }
   if (config.head_dim % 2 != 0) keys.refuse("head_dim", "must be even");
   require_full_attention(keys, config.num_layers);
+  return config;
+}
+
+}  // namespace
+
+ModelConfig read_model_config(const std::filesystem::path& model_dir) {
+  const std::string source = (model_dir / "config.json").string();
+  const json object = read_json_object(source, kMaxConfigBytes);
+  ModelConfig config = read_forward_pass({source, object});
 
   const std::filesystem::path generation = model_dir / "generation_config.json";
   std::error_code error;
@@ -205,6 +141,13 @@ ModelConfig read_model_config(const std::filesystem::path& model_dir) {
     config.eos_ids = read_eos_ids(generation.string(), generation_object, config.vocab_size);
   }
   if (config.eos_ids.empty()) config.eos_ids = read_eos_ids(source, object, config.vocab_size);
+  return config;
+}
+
+ModelConfig parse_model_config(std::string_view text, const std::string& source) {
+  const json object = parse_json_object(text, source);
+  ModelConfig config = read_forward_pass({source, object});
+  config.eos_ids = read_eos_ids(source, object, config.vocab_size);
   return config;
 }
 

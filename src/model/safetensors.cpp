@@ -4,8 +4,8 @@
 #include <array>
 #include <cstring>
 
-#include "model/json_file.hpp"
 #include "prune_sweep/core/check.hpp"
+#include "prune_sweep/core/json_file.hpp"
 
 namespace prune_sweep {
 

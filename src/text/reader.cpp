@@ -5,6 +5,7 @@
 #include <system_error>
 
 #include "prune_sweep/core/check.hpp"
+#include "prune_sweep/core/json_file.hpp"
 #include "prune_sweep/text/utf8.hpp"
 
 namespace prune_sweep {
@@ -150,11 +151,7 @@ std::vector<JsonLine> parse_json_lines(std::string_view text, const std::string&
   std::vector<JsonLine> lines;
   for (int64_t line = 1; !text.empty(); ++line) {
     const size_t end = std::min(text.find('\n'), text.size());
-    try {
-      lines.push_back({line, nlohmann::json::parse(text.substr(0, end))});
-    } catch (const nlohmann::json::exception& error) {
-      bad_input(at_line(source, line) + ": not JSON", printable(error.what(), 200));
-    }
+    lines.push_back({line, parse_json(text.substr(0, end), at_line(source, line))});
     if (!lines.back().object.is_object()) {
       bad_input(at_line(source, line) + ": not a JSON object", "each line has to hold one");
     }

@@ -78,7 +78,7 @@ struct Tokenizer::State {
   std::vector<bool> is_used;             // by id
   std::vector<bool> is_special;          // by id
 
-  State(TokenizerFile file, const std::string& text, const std::string& source)
+  State(TokenizerFile file, std::string_view text, const std::string& source)
       : sha256(sha256_hex(text)),
         normalizes(file.normalizes),
         bpe(std::move(file.byte_ids), file.merges, std::move(file.whole_pieces)),
@@ -116,9 +116,11 @@ struct Tokenizer::State {
 
 Tokenizer Tokenizer::read(const std::filesystem::path& model_dir) {
   const std::filesystem::path path = model_dir / "tokenizer.json";
-  const std::string text = read_file(path);
-  return Tokenizer(
-      std::make_unique<State>(parse_tokenizer_file(text, path.string()), text, path.string()));
+  return parse(read_file(path), path.string());
+}
+
+Tokenizer Tokenizer::parse(std::string_view text, const std::string& source) {
+  return Tokenizer(std::make_unique<State>(parse_tokenizer_file(text, source), text, source));
 }
 
 Tokenizer::Tokenizer(std::unique_ptr<State> state) : state_(std::move(state)) {}

@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "prune_sweep/core/check.hpp"
+#include "prune_sweep/core/json_file.hpp"
 #include "prune_sweep/text/utf8.hpp"
 
 namespace prune_sweep {
@@ -66,11 +67,7 @@ class Parser {
   explicit Parser(const std::string& source) : source_(source) {}
 
   TokenizerFile parse(std::string_view text) {
-    try {
-      root_ = Json::parse(text);
-    } catch (const Json::exception& error) {
-      bad_input(source_ + ": not JSON", printable(error.what(), 200));
-    }
+    root_ = parse_json(text, source_);
     require(root_.is_object(), source_ + ": not a tokenizer", "a JSON object is expected");
     for (const char* key : {"truncation", "padding"}) {
       if (!member(root_, key).is_null()) refuse(key, "has to be null");
@@ -120,9 +117,7 @@ class Parser {
     const Json& value = member(object, key);
     if (value.is_null() || (value.is_string() && value.get_ref<const std::string&>().empty()))
       return;
-    refuse(
-        where + "." + key,
-        value.dump(-1, ' ', false, Json::error_handler_t::replace) + " is not supported");
+    refuse(where + "." + key, brief(value) + " is not supported");
   }
 
   void read_normalizer(const Json& normalizer) {

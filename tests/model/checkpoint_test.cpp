@@ -284,6 +284,11 @@ TEST_CASE("tensors that do not belong to the configuration are refused by name")
     CHECK_THAT(message, ContainsSubstring("a\\x0ab\\x1b"));
     CHECK(message.find('\n') == std::string::npos);
   }
+  SECTION("surplus, but for the frequencies in old Llama checkpoints") {
+    tensors.push_back({"model.layers.0.self_attn.rotary_emb.inv_freq", "F32", {2}, "12345678"});
+    dir.write("model.safetensors", safetensors_of(tensors));
+    CHECK_NOTHROW(open(dir));
+  }
   SECTION("wrong shape") {
     tensor_named(tensors, kQ).shape = {6, 16};
     CHECK_THAT(

@@ -23,6 +23,8 @@ class Tokenizer {
   /// Reads MODEL_DIR/tokenizer.json. Throws Error (kBadInput) naming the file and the component for
   /// JSON that is broken, a component that is not supported, or a merge that the vocabulary lacks.
   static Tokenizer read(const std::filesystem::path& model_dir);
+  /// As read(), from the text of a tokenizer.json; `source` names it in messages.
+  static Tokenizer parse(std::string_view text, const std::string& source);
 
   ~Tokenizer();
   Tokenizer(Tokenizer&&) noexcept;

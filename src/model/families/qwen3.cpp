@@ -10,6 +10,7 @@ Family qwen3_family() {
       .qk_norm = true,
       .attention_bias = false,
       .default_head_dim = 128,
+      .default_kv_heads = 32,
       // transformers puts a bias on o_proj, too, where attention_bias is set.
       .options = {{"attention_bias", false}, {"use_sliding_window", false}},
   };

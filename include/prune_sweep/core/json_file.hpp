@@ -10,9 +10,12 @@
 
 namespace prune_sweep {
 
-/// Parses an object. Throws Error (kBadInput) beginning with `source` for text that is not JSON, is
-/// not an object, names a key of the outermost object twice, or is nested or split up beyond what a
-/// model's files need.
+/// Parses any value. Throws Error (kBadInput) beginning with `source` for text that is not JSON,
+/// names a key of the outermost object twice, or is nested or split up beyond what models and data
+/// need: what comes out is safe to walk through recursively, and not much larger than `text`.
+nlohmann::json parse_json(std::string_view text, const std::string& source);
+
+/// As parse_json, and the value is an object.
 nlohmann::json parse_json_object(std::string_view text, const std::string& source);
 
 /// parse_json_object of a regular file of at most `max_bytes`.

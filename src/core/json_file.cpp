@@ -1,4 +1,4 @@
-#include "model/json_file.hpp"
+#include "prune_sweep/core/json_file.hpp"
 
 #include <fstream>
 #include <set>
@@ -21,15 +21,18 @@ class Guard {
   explicit Guard(const std::string& source) : source_(source) {}
 
   bool operator()(int depth, json::parse_event_t event, const json& value) {
-    if (depth > kMaxDepth) bad_input(source_, "JSON nested deeper than any model file needs");
-    if (++num_events_ > kMaxEvents)
-      bad_input(source_, "more JSON values than any model file needs");
+    if (depth > kMaxDepth) refuse("JSON nested deeper than any file needs");
+    if (++num_events_ > kMaxEvents) refuse("more JSON values than any file needs");
     if (event == json::parse_event_t::key && depth == 1) {
       if (!outer_keys_.insert(value.get<std::string>()).second) {
-        bad_input(source_, "key '" + printable(value.get<std::string>()) + "' stands there twice");
+        refuse("key '" + printable(value.get<std::string>()) + "' stands there twice");
       }
     }
     return true;
+  }
+
+  [[noreturn]] void refuse(const std::string& why) const {
+    bad_input(source_ + ": not JSON as it has to be", why);
   }
 
  private:
@@ -40,17 +43,20 @@ class Guard {
 
 }  // namespace
 
-nlohmann::json parse_json_object(std::string_view text, const std::string& source) {
-  json value;
+nlohmann::json parse_json(std::string_view text, const std::string& source) {
   Guard guard(source);
   try {
-    value = json::parse(
+    return json::parse(
         text.begin(), text.end(), [&guard](int depth, json::parse_event_t event, json& parsed) {
           return guard(depth, event, parsed);
         });
   } catch (const json::exception& error) {
-    bad_input(source, "not JSON: " + printable(error.what(), 160));
+    bad_input(source + ": not JSON", printable(error.what(), 200));
   }
+}
+
+nlohmann::json parse_json_object(std::string_view text, const std::string& source) {
+  json value = parse_json(text, source);
   if (!value.is_object()) bad_input(source, "a JSON object is expected");
   return value;
 }

@@ -1,0 +1,20 @@
+"""What the comparisons report when all is done: how much was compared, and how far apart it was."""
+
+import pytest
+
+REPORT = pytest.StashKey()
+
+
+def pytest_configure(config):
+    config.stash[REPORT] = []
+
+
+@pytest.fixture(scope="session")
+def report(request):
+    """Lines for the end of the test run."""
+    return request.config.stash[REPORT]
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    for line in config.stash[REPORT]:
+        terminalreporter.write_line(line)
