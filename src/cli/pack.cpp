@@ -77,7 +77,7 @@ int command_pack(const CommandLine& line) {
   line.require_only({}, 1);
   if (line.positional.empty()) bad_input("pack", "needs a run directory");
   const RunDir run(line.positional.front());
-  if (!run.is_run()) bad_input(run.path().string(), "is not a run directory");
+  run.require_run();
   const Plan plan = plan_from_json(read_text_file(run.plan()), run.plan().string());
   const History history = read_history(plan, run.journals());
   write_archive(
