@@ -7,7 +7,7 @@
 
 #include "archive/archive_group.hpp"
 #include "archive/hdf5.hpp"
-#include "archive/temporary_file.hpp"
+#include "prune_sweep/core/atomic_file.hpp"
 #include "prune_sweep/core/check.hpp"
 
 namespace prune_sweep {
@@ -270,7 +270,7 @@ void write_archive(
     // then.
     std::vector<WrittenDataSet> written;
     const std::string image = archive_image(plan, records, provenance, audit, written);
-    TemporaryFile file(path);
+    AtomicFile file(path);
     file.write(image);
     check_archive(file.path(), plan, written);
     file.publish();

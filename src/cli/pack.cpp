@@ -44,15 +44,6 @@ Provenance provenance_of(const RunDir& run, const History& history) {
   return provenance;
 }
 
-/// Host of the evaluator that `rank` had last.
-std::string host_of(const History& history, int32_t rank) {
-  std::string host;
-  for (const WorkerEntry& worker : history.workers) {
-    if (worker.rank == rank) host = worker.host;
-  }
-  return host;
-}
-
 Audit audit_of(const History& history) {
   Audit audit;
   audit.num_duplicates_compared = history.num_duplicates_same + history.num_duplicates_different;
@@ -63,7 +54,7 @@ Audit audit_of(const History& history) {
         {attempt.unit,
          attempt.attempt,
          attempt.rank,
-         host_of(history, attempt.rank),
+         attempt.host,
          attempt.started_s - first_s,
          attempt.elapsed_s,
          attempt.outcome});
@@ -77,7 +68,7 @@ int command_pack(const CommandLine& line) {
   line.require_only({}, 1);
   if (line.positional.empty()) bad_input("pack", "needs a run directory");
   const RunDir run(line.positional.front());
-  if (!run.is_run()) bad_input(run.path().string(), "is not a run directory");
+  run.require_run();
   const Plan plan = plan_from_json(read_text_file(run.plan()), run.plan().string());
   const History history = read_history(plan, run.journals());
   write_archive(

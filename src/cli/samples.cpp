@@ -34,7 +34,7 @@ int command_samples(const CommandLine& line) {
     bad_input("samples", "needs a run directory, --benchmark=B and --variant=V");
   }
   const RunDir run(line.positional.front());
-  if (!run.is_run()) bad_input(run.path().string(), "is not a run directory");
+  run.require_run();
   const Plan plan = plan_from_json(read_text_file(run.plan()), run.plan().string());
   const int32_t benchmark = index_of(plan.benchmarks, line.flags.at("benchmark"), "benchmark");
   const int32_t variant = index_of(plan.variants, line.flags.at("variant"), "variant");

@@ -52,7 +52,7 @@ int command_status(const CommandLine& line) {
   line.require_only({"json", "watch", "exit-code"}, 1);
   if (line.positional.empty()) bad_input("status", "needs a run directory");
   const RunDir run(line.positional.front());
-  if (!run.is_run()) bad_input(run.path().string(), "is not a run directory");
+  run.require_run();
   while (true) {
     const nlohmann::json status = read_status(run);
     if (line.has("json")) {

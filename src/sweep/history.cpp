@@ -1,7 +1,8 @@
 #include "prune_sweep/sweep/history.hpp"
 
-#include <set>
+#include <utility>
 
+#include "prune_sweep/core/digest.hpp"
 #include "prune_sweep/sweep/run_dir.hpp"
 
 namespace prune_sweep {
@@ -48,9 +49,22 @@ void HistoryBuilder::add_record(
   history_.num_duplicates_different += outcome == RecordTable::Insert::kDifferent ? 1 : 0;
 }
 
+void HistoryBuilder::add_attempt(Attempt attempt) {
+  const auto host = host_by_rank_.find(attempt.rank);
+  if (host != host_by_rank_.end()) attempt.host = host->second;
+  history_.attempts.push_back(std::move(attempt));
+}
+
 void HistoryBuilder::add_result(const ResultEntry& entry) {
-  history_.attempts.push_back(
-      {entry.unit, entry.attempt, entry.rank, entry.started_s, entry.elapsed_s, "committed"});
+  add_attempt(
+      {entry.unit,
+       entry.attempt,
+       entry.rank,
+       entry.started_s,
+       entry.elapsed_s,
+       "committed",
+       "",
+       entry.variant_keys});
   std::set<std::string> seen;
   const size_t num_questions = entry.question_keys.size();
   for (size_t v = 0; v < entry.variant_keys.size(); ++v) {
@@ -71,8 +85,12 @@ void HistoryBuilder::add(const JournalEntry& entry) {
     history_.starts.push_back(*start);
   } else if (const auto* worker = std::get_if<WorkerEntry>(&entry)) {
     history_.workers.push_back(*worker);
+    host_by_rank_[worker->rank] = worker->host;
+  } else if (!digests_.insert(sha256_hex(journal_bytes(entry, 0))).second) {
+    // An attempt tells when it was made: two that are equal are one.
+    ++history_.num_repeated_entries;
   } else if (const auto* failure = std::get_if<FailureEntry>(&entry)) {
-    history_.attempts.push_back(
+    add_attempt(
         {failure->unit,
          failure->attempt,
          failure->rank,

@@ -1,6 +1,7 @@
 #include "prune_sweep/sweep/journal.hpp"
 
 #include <fcntl.h>
+#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -8,9 +9,11 @@
 #include <optional>
 #include <utility>
 
+#include "prune_sweep/core/atomic_file.hpp"
 #include "prune_sweep/core/bytes.hpp"
 #include "prune_sweep/core/check.hpp"
 #include "prune_sweep/core/digest.hpp"
+#include "prune_sweep/sweep/run_dir.hpp"
 
 namespace prune_sweep {
 
@@ -64,6 +67,8 @@ ResultEntry get_result(ByteReader& reader) {
   e.variant_keys = reader.get<std::vector<std::string>>();
   e.question_keys = reader.get<std::vector<std::string>>();
   const size_t count = e.variant_keys.size() * e.question_keys.size();
+  // A record takes a byte at least: a count that cannot be must not take time or memory.
+  if (count > reader.num_bytes_left()) throw Error(ExitStatus::kInternal, "too many records");
   for (size_t i = 0; i < count; ++i) e.records.push_back(get_record(reader, e.kind));
   return e;
 }
@@ -92,6 +97,12 @@ std::optional<JournalEntry> get_entry(uint16_t type, ByteReader& reader) {
     default:
       return std::nullopt;
   }
+}
+
+int open_new(const std::filesystem::path& path) {
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (fd < 0) disk_error("create", path.string(), errno);
+  return fd;
 }
 
 std::string header_fields(uint32_t length, uint64_t sequence, uint16_t type) {
@@ -138,9 +149,9 @@ std::string journal_bytes(const JournalEntry& entry, uint64_t sequence) {
 }
 
 Journal Journal::create(const std::filesystem::path& path) {
-  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0666);
-  if (fd < 0) disk_error("create", path.string(), errno);
-  return {path, fd};
+  Journal journal(path, open_new(path));
+  sync_folder_of(path);
+  return journal;
 }
 
 Journal::~Journal() {
@@ -150,19 +161,70 @@ Journal::~Journal() {
 Journal::Journal(Journal&& other) noexcept
     : path_(std::move(other.path_)),
       fd_(std::exchange(other.fd_, -1)),
-      sequence_(other.sequence_) {}
+      sequence_(other.sequence_),
+      committed_bytes_(other.committed_bytes_),
+      uncommitted_(std::move(other.uncommitted_)),
+      is_suspect_(other.is_suspect_) {}
 
-void Journal::append(const JournalEntry& entry) {
-  const std::string bytes = journal_bytes(entry, sequence_++);
-  for (size_t written = 0; written < bytes.size();) {
-    const ssize_t count = ::write(fd_, bytes.data() + written, bytes.size() - written);
+void Journal::write_at(uint64_t offset, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t count = ::pwrite(fd_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
     if (count < 0 && errno != EINTR) disk_error("append", path_.string(), errno);
-    if (count > 0) written += static_cast<size_t>(count);
+    if (count <= 0) continue;
+    offset += static_cast<uint64_t>(count);
+    bytes.remove_prefix(static_cast<size_t>(count));
   }
 }
 
+void Journal::append(const JournalEntry& entry) {
+  rewrite_uncommitted();
+  const std::string bytes = journal_bytes(entry, sequence_);
+  const uint64_t end = committed_bytes_ + uncommitted_.size();
+  try {
+    write_at(end, bytes);
+  } catch (const Error&) {
+    is_suspect_ = ::ftruncate(fd_, static_cast<off_t>(end)) != 0;
+    throw;
+  }
+  uncommitted_ += bytes;
+  ++sequence_;
+}
+
 void Journal::commit() {
-  if (::fdatasync(fd_) != 0) disk_error("commit", path_.string(), errno);
+  rewrite_uncommitted();
+  if (::fdatasync(fd_) != 0) {
+    is_suspect_ = true;
+    disk_error("commit", path_.string(), errno);
+  }
+  committed_bytes_ += uncommitted_.size();
+  uncommitted_.clear();
+}
+
+void Journal::rewrite_uncommitted() {
+  if (!is_suspect_) return;
+  try {
+    if (::ftruncate(fd_, static_cast<off_t>(committed_bytes_)) != 0) {
+      disk_error("shorten", path_.string(), errno);
+    }
+    write_at(committed_bytes_, uncommitted_);
+  } catch (const Error&) {
+    go_on_in_new_file();
+  }
+  is_suspect_ = false;
+}
+
+void Journal::go_on_in_new_file() {
+  Journal next = create(RunDir(path_.parent_path()).next_journal());
+  try {
+    next.write_at(0, uncommitted_);
+  } catch (const Error&) {
+    ::unlink(next.path_.c_str());
+    throw;
+  }
+  spdlog::warn("{}: takes nothing any more; goes on in {}", path_.string(), next.path_.string());
+  std::swap(path_, next.path_);
+  std::swap(fd_, next.fd_);
+  committed_bytes_ = 0;
 }
 
 Replay replay(std::string_view bytes) {

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,10 +21,15 @@ namespace fs = std::filesystem;
 
 namespace {
 
-std::string holder_text() {
+/// Between host and process in a lock file.
+constexpr std::string_view kPid = " pid ";
+/// A live start writes status.json far more often.
+constexpr int kHolderSilence_s = 60;
+
+std::string host_name() {
   std::array<char, 256> host{};
   if (::gethostname(host.data(), host.size() - 1) != 0) host[0] = '?';
-  return std::string(host.data()) + " pid " + std::to_string(::getpid());
+  return host.data();
 }
 
 void write_all(int fd, std::string_view text, const fs::path& path) {
@@ -51,14 +57,54 @@ bool is_journal_name(const std::string& name) {
   return name.starts_with("journal-") && name.ends_with(".bin");
 }
 
+std::optional<timespec> modified(const fs::path& path) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0) return std::nullopt;
+  return info.st_mtim;
+}
+
+/// A holder on another host that wrote in the run directory a short while ago; else empty. All
+/// times are those of the file system: clocks of hosts differ.
+std::string holder_elsewhere(const RunDir& run, int lock_fd) {
+  const std::string text = read_text_file(run.lock());
+  const size_t host_end = text.find(kPid);
+  if (host_end == std::string::npos || text.substr(0, host_end) == host_name()) return {};
+  const auto locked = modified(run.lock());
+  const auto written = modified(run.status());
+  if (::futimens(lock_fd, nullptr) != 0) disk_error("write", run.lock().string(), errno);
+  const auto now = modified(run.lock());
+  if (!locked || !now) disk_error("read", run.lock().string(), errno);
+  const time_t last = std::max(locked->tv_sec, written ? written->tv_sec : 0);
+  if (now->tv_sec - last > kHolderSilence_s) return {};
+  // Asking is not a sign of the holder's life.
+  const std::array<timespec, 2> before{*locked, *locked};
+  if (::futimens(lock_fd, before.data()) != 0) disk_error("write", run.lock().string(), errno);
+  return printable(text, 200) + ", which was there " + std::to_string(now->tv_sec - last) +
+         " s ago; if it is dead, remove " + run.lock().string();
+}
+
+/// Locks the open file and writes this process into it. Who has it instead; else empty.
+std::string lock_file(const RunDir& run, int fd) {
+  if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) disk_error("lock", run.lock().string(), errno);
+    return printable(read_text_file(run.lock()), 200);
+  }
+  const std::string holder = holder_elsewhere(run, fd);
+  if (!holder.empty()) return holder;
+  if (::ftruncate(fd, 0) != 0) disk_error("write", run.lock().string(), errno);
+  write_all(fd, host_name() + std::string(kPid) + std::to_string(::getpid()), run.lock());
+  return {};
+}
+
 /// Whether a folder holds only what a start makes before its job.ini: one that was killed early.
 bool is_begun_run(const fs::path& path) {
   std::error_code error;
   for (fs::directory_iterator entry(path, error), end; !error && entry != end;
        entry.increment(error)) {
     const std::string name = entry->path().filename().string();
-    if (name != "lock" && name != "log" && name != "job.ini.tmp" && !is_journal_name(name))
+    if (name != "lock" && name != "log" && !is_temporary_name(name) && !is_journal_name(name)) {
       return false;
+    }
   }
   if (error) bad_input(path.string() + ": output.dir cannot be read", error.message());
   return true;
@@ -72,10 +118,13 @@ fs::path RunDir::log(int rank) const {
 
 std::vector<fs::path> RunDir::journals() const {
   std::vector<fs::path> paths;
-  if (!fs::is_directory(path_)) return paths;
-  for (const auto& entry : fs::directory_iterator(path_)) {
-    if (is_journal_name(entry.path().filename().string())) paths.push_back(entry.path());
+  std::error_code error;
+  if (!fs::is_directory(path_, error)) return paths;
+  for (fs::directory_iterator entry(path_, error), end; !error && entry != end;
+       entry.increment(error)) {
+    if (is_journal_name(entry->path().filename().string())) paths.push_back(entry->path());
   }
+  if (error) bad_input(path_.string() + ": cannot be read", error.message());
   std::sort(paths.begin(), paths.end());
   return paths;
 }
@@ -96,6 +145,10 @@ fs::path RunDir::next_journal() const {
 }
 
 bool RunDir::is_run() const { return is_there(job()); }
+
+void RunDir::require_run() const {
+  if (!is_run()) bad_input(path_.string(), "is not a run directory");
+}
 
 void RunDir::require_usable() const {
   if (is_there(path_)) {
@@ -128,32 +181,6 @@ void RunDir::create() const {
   if (error) disk_error("make", (path_ / "log").string(), error.value());
 }
 
-void write_file_atomically(const fs::path& path, const std::string& text) {
-  const fs::path temporary = path.string() + ".tmp";
-  const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (fd < 0) disk_error("create", temporary.string(), errno);
-  try {
-    write_all(fd, text, temporary);
-    if (::fsync(fd) != 0) disk_error("write", temporary.string(), errno);
-  } catch (const Error&) {
-    ::close(fd);
-    ::unlink(temporary.c_str());
-    throw;
-  }
-  ::close(fd);
-  if (::rename(temporary.c_str(), path.c_str()) != 0) {
-    const int error_number = errno;
-    ::unlink(temporary.c_str());
-    disk_error("rename to", path.string(), error_number);
-  }
-  const int folder = ::open(path.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (folder < 0) disk_error("open", path.parent_path().string(), errno);
-  const int synced = ::fsync(folder);
-  const int error_number = errno;
-  ::close(folder);
-  if (synced != 0) disk_error("sync", path.parent_path().string(), error_number);
-}
-
 std::string read_text_file(const fs::path& path) {
   std::ifstream file(path, std::ios::binary);
   std::string text;
@@ -167,25 +194,44 @@ std::string read_text_file(const fs::path& path) {
   return text;
 }
 
-RunLock::RunLock(const RunDir& run) {
-  fd_ = ::open(run.lock().c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  if (fd_ < 0) disk_error("create", run.lock().string(), errno);
-  if (::flock(fd_, LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EWOULDBLOCK) disk_error("lock", run.lock().string(), errno);
-    const std::string holder = read_text_file(run.lock());
-    ::close(fd_);
-    bad_input(
-        run.path().string(),
-        "another start is running: " + printable(holder, 200),
-        "Wait for it, or name another output.dir.");
+std::string RunLock::acquire(const RunDir& run) {
+  const int fd = ::open(run.lock().c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (fd < 0) disk_error("create", run.lock().string(), errno);
+  try {
+    const std::string holder = lock_file(run, fd);
+    if (!holder.empty()) {
+      ::close(fd);
+      return holder;
+    }
+  } catch (const Error&) {
+    ::close(fd);
+    throw;
   }
-  const std::string text = holder_text();
-  if (::ftruncate(fd_, 0) != 0) disk_error("write", run.lock().string(), errno);
-  write_all(fd_, text, run.lock());
+  fd_ = fd;
+  remove_temporary_files(run.path());
+  return {};
+}
+
+RunLock::RunLock(const RunDir& run) : RunLock() {
+  const std::string holder = acquire(run);
+  if (holder.empty()) return;
+  bad_input(
+      run.path().string(),
+      "another start is running: " + holder,
+      "Wait for it, or name another output.dir.");
+}
+
+std::optional<RunLock> RunLock::if_free(const RunDir& run) {
+  RunLock lock;
+  if (!lock.acquire(run).empty()) return std::nullopt;
+  return lock;
 }
 
 RunLock::~RunLock() {
-  if (fd_ >= 0) ::close(fd_);
+  if (fd_ < 0) return;
+  // An empty file: nobody's. It cannot matter if that fails.
+  if (::ftruncate(fd_, 0) != 0) errno = 0;
+  ::close(fd_);
 }
 
 }  // namespace prune_sweep

@@ -177,6 +177,50 @@ TEST_CASE("starts, workers and attempts are kept in order") {
   CHECK(history.attempts[1].outcome == "committed");
 }
 
+TEST_CASE("copied and reordered journals give the same records, and are no second computation") {
+  const Plan plan = small_plan();
+  std::vector<JournalEntry> entries{FailureEntry{7, 1, 3, 10, 2, false, "signal 9 (Killed)"}};
+  for (int32_t question = 0; question < 3; ++question) {
+    entries.push_back(entry_of(plan, 0, {0, 1}, {question}, -static_cast<float>(question)));
+    entries.push_back(entry_of(plan, 1, {1}, {question}, -9));
+  }
+  const auto loglik = [&](const History& history) {
+    std::vector<float> values;
+    for (int32_t question = 0; question < 3; ++question) {
+      values.push_back(history.records.find({0, 1, question})->loglik[0]);
+      values.push_back(history.records.find({1, 1, question})->loglik[0]);
+    }
+    return values;
+  };
+  const History once = history_of(plan, entries);
+  std::vector<JournalEntry> more(entries.rbegin(), entries.rend());
+  more.insert(more.end(), entries.begin(), entries.end());
+  const History history = history_of(plan, more);
+  CHECK(history.num_repeated_entries == 7);
+  CHECK(history.num_duplicates_same + history.num_duplicates_different == 0);
+  CHECK(history.attempts.size() == 7);
+  CHECK(history.records.num_records() == once.records.num_records());
+  CHECK(loglik(history) == loglik(once));
+}
+
+TEST_CASE("an attempt is of the host where its rank was then") {
+  const Plan plan = small_plan();
+  ResultEntry later = entry_of(plan, 0, {0}, {1});
+  later.started_s = 50;
+  const History history = history_of(
+      plan,
+      {WorkerEntry{2, "alpha", "cpu", ""},
+       entry_of(plan, 0, {0}, {0}),
+       WorkerEntry{2, "beta", "cpu", ""},
+       later,
+       FailureEntry{1, 1, 5, 0, 0, false, "lost"}});
+  REQUIRE(history.attempts.size() == 3);
+  CHECK(history.attempts[0].host == "alpha");
+  CHECK(history.attempts[1].host == "beta");
+  CHECK(history.attempts[2].host.empty());
+  CHECK(history.attempts[0].variant_keys == later.variant_keys);
+}
+
 TEST_CASE("journal files are read one after the other, and unreadable bytes are counted") {
   const Plan plan = small_plan();
   const TempDir dir;

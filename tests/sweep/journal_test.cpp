@@ -1,5 +1,6 @@
 #include "prune_sweep/sweep/journal.hpp"
 
+#include <spdlog/spdlog.h>
 #include <sys/resource.h>
 
 #include <cmath>
@@ -7,10 +8,13 @@
 #include <cstring>
 #include <limits>
 #include <random>
+#include <set>
 #include <sstream>
 
 #include "core/message_of.hpp"
 #include "prune_sweep/core/digest.hpp"
+#include "prune_sweep/sweep/run_dir.hpp"
+#include "sweep/faulty_disk.hpp"
 #include "temp_dir.hpp"
 
 using namespace prune_sweep;
@@ -110,6 +114,12 @@ class FileSizeLimit {
  private:
   rlimit before_{};
   void (*handler_before_)(int) = nullptr;
+};
+
+/// While it lives, warnings that a test asks for are not printed.
+struct SilentLog {
+  SilentLog() { spdlog::set_level(spdlog::level::off); }
+  ~SilentLog() { spdlog::set_level(spdlog::level::info); }
 };
 
 }  // namespace
@@ -238,14 +248,126 @@ TEST_CASE("a disk that takes no more is an error of the disk, and what was whole
   }
   CHECK(num_appended == 10);
   CHECK(replay(read_file(path)).entries.size() == 10);
-  CHECK(replay(read_file(path)).num_torn_bytes == entry_bytes / 2);
-  // With room again the journal goes on, and the torn piece is skipped.
+  CHECK(read_file(path).size() == 10 * entry_bytes);
+  // With room again the journal goes on as if nothing had been.
   journal.append(entry);
   journal.commit();
   const Replay back = replay(read_file(path));
   CHECK(back.entries.size() == 11);
-  CHECK(back.num_damaged_bytes == entry_bytes / 2);
-  CHECK(back.num_torn_bytes == 0);
+  CHECK(back.num_damaged_bytes + back.num_torn_bytes == 0);
+}
+
+TEST_CASE("entries that a failed sync may have dropped are written again") {
+  const TempDir dir;
+  const auto path = dir.path() / "journal-0001.bin";
+  const auto entries = sample_entries();
+  Journal journal = Journal::create(path);
+  journal.append(entries[0]);
+  journal.commit();
+  journal.append(entries[1]);
+  journal.append(entries[2]);
+  const std::string whole = read_file(path);
+  {
+    FaultyDisk disk;
+    disk.num_syncs_to_fail = 1;
+    const Error error = error_of([&] { journal.commit(); });
+    CHECK(error.status() == ExitStatus::kDisk);
+    CHECK_THAT(error.what(), ContainsSubstring(path.string()) && ContainsSubstring("commit"));
+  }
+  // What Linux does with pages that it could not write.
+  const size_t committed = journal_bytes(entries[0], 0).size();
+  std::filesystem::resize_file(path, committed);
+  std::filesystem::resize_file(path, whole.size());
+  journal.commit();
+  CHECK(read_file(path) == whole);
+}
+
+TEST_CASE("a file that takes nothing any more is followed by another") {
+  const TempDir dir;
+  const auto path = dir.path() / "journal-0001.bin";
+  const SilentLog silent;
+  const auto entries = sample_entries();
+  Journal journal = Journal::create(path);
+  journal.append(entries[0]);
+  journal.commit();
+  journal.append(entries[1]);
+  {
+    FaultyDisk disk;
+    disk.num_bytes_left = 5;
+    disk.cannot_truncate = true;
+    disk.sick_path = path;
+    CHECK(error_of([&] { journal.append(entries[2]); }).status() == ExitStatus::kDisk);
+    journal.append(entries[2]);
+    journal.commit();
+  }
+  CHECK(journal.path() == dir.path() / "journal-0002.bin");
+  const Replay first = replay(read_file(path));
+  CHECK(first.num_torn_bytes == 5);
+  CHECK(texts(first.entries) == texts({entries[0], entries[1]}));
+  // The entry that was not committed stands in both.
+  const Replay second = replay(read_file(journal.path()));
+  CHECK(second.num_damaged_bytes + second.num_torn_bytes == 0);
+  CHECK(texts(second.entries) == texts({entries[1], entries[2]}));
+}
+
+TEST_CASE("whatever the disk refuses, what was taken is there when it is committed, in its order") {
+  const SilentLog silent;
+  std::mt19937 random(5);
+  int num_commits = 0;
+  int num_refusals = 0;
+  for (int trial = 0; trial < 100; ++trial) {
+    const TempDir dir;
+    Journal journal = Journal::create(dir.path() / "journal-0001.bin");
+    int32_t num_taken = 0;
+    for (int step = 0; step < 20; ++step) {
+      CAPTURE(trial, step);
+      bool is_committed = true;
+      {
+        FaultyDisk disk;
+        if (random() % 3 == 0) disk.num_bytes_left = static_cast<int64_t>(random() % 400);
+        disk.cannot_truncate = random() % 4 == 0;
+        disk.num_syncs_to_fail = static_cast<int>(random() % 3 == 0);
+        try {
+          for (size_t count = random() % 4; count > 0; --count) {
+            journal.append(choice_result(num_taken));
+            ++num_taken;
+          }
+          journal.commit();
+        } catch (const Error&) {
+          is_committed = false;
+        }
+      }
+      ++(is_committed ? num_commits : num_refusals);
+      if (!is_committed) continue;
+      // Entries at the end of a file that was given up may stand in the next one again.
+      std::set<int32_t> units;
+      for (const auto& path : RunDir(dir.path()).journals()) {
+        for (const JournalEntry& entry : replay(read_file(path)).entries) {
+          const int32_t unit = std::get<ResultEntry>(entry).unit;
+          REQUIRE(unit <= std::ssize(units));
+          units.insert(unit);
+        }
+      }
+      REQUIRE(std::ssize(units) == num_taken);
+    }
+  }
+  CHECK(num_commits > 100);
+  CHECK(num_refusals > 100);
+}
+
+TEST_CASE("lengths that a hostile file claims cost neither memory nor time") {
+  // A sound entry that promises a million records and has none.
+  ResultEntry entry = choice_result(1);
+  entry.records.clear();
+  entry.variant_keys.assign(1000, "");
+  entry.question_keys.assign(1000, "");
+  const Replay result = replay(journal_bytes(entry, 0));
+  CHECK(result.entries.empty());
+  CHECK(result.num_torn_bytes > 0);
+  // A header that promises 4 GiB.
+  std::string bytes = journal_bytes(choice_result(1), 0);
+  bytes.replace(4, 4, "\xff\xff\xff\xff");
+  CHECK(replay(bytes).entries.empty());
 }
 
 TEST_CASE("an empty file, and one without any entry, hold nothing") {

@@ -139,7 +139,7 @@ TEST_CASE("folders that a run can be made or resumed in are taken, and nothing i
   dir.write("begun/lock", "host pid 1");
   dir.write("begun/log/rank-0.jsonl", "");
   dir.write("begun/journal-0001.bin", "");
-  dir.write("begun/job.ini.tmp", "");
+  dir.write("begun/.job.ini.17.tmp", "");
   for (const char* name : {"new", "new/deep/er", "empty", "run", "begun"}) {
     CAPTURE(name);
     CHECK_NOTHROW(RunDir(dir.path() / name).require_usable());
@@ -194,49 +194,6 @@ TEST_CASE("a run's folder is made with its log folder, and again without harm") 
   CHECK_THAT(error.what(), ContainsSubstring("file/run"));
 }
 
-TEST_CASE("a file written atomically is the whole new one, and nothing is left beside it") {
-  const TempDir dir;
-  const fs::path path = dir.path() / "status.json";
-  write_file_atomically(path, "first");
-  CHECK(read_text_file(path) == "first");
-  write_file_atomically(path, std::string(3'000'000, 'x'));
-  CHECK(read_text_file(path).size() == 3'000'000);
-  write_file_atomically(path, "");
-  CHECK(read_text_file(path).empty());
-  CHECK(std::distance(fs::directory_iterator(dir.path()), {}) == 1);
-}
-
-TEST_CASE("a reader sees the old file or the new one") {
-  const TempDir dir;
-  const fs::path path = dir.path() / "status.json";
-  const std::string a(100'000, 'a');
-  const std::string b(200'000, 'b');
-  write_file_atomically(path, a);
-  std::thread writer([&] {
-    for (int i = 0; i < 50; ++i) write_file_atomically(path, i % 2 == 0 ? b : a);
-  });
-  bool only_whole_files = true;
-  for (int i = 0; i < 200; ++i) {
-    const std::string text = read_text_file(path);
-    only_whole_files = only_whole_files && (text == a || text == b);
-  }
-  writer.join();
-  CHECK(only_whole_files);
-}
-
-TEST_CASE("a file that cannot be written is an error of the disk that leaves the old one") {
-  const TempDir dir;
-  CHECK(error_of([&] {
-          write_file_atomically(dir.path() / "no" / "x", "text");
-        }).status() == ExitStatus::kDisk);
-  dir.write("folder/inside", "x");
-  const Error error = error_of([&] { write_file_atomically(dir.path() / "folder", "text"); });
-  CHECK(error.status() == ExitStatus::kDisk);
-  CHECK_THAT(error.what(), ContainsSubstring((dir.path() / "folder").string()));
-  CHECK(fs::exists(dir.path() / "folder" / "inside"));
-  CHECK_FALSE(fs::exists(dir.path() / "folder.tmp"));
-}
-
 TEST_CASE("a text file that cannot be read is refused by name") {
   const TempDir dir;
   CHECK_THAT(
@@ -282,4 +239,53 @@ TEST_CASE("a lock is free again when its object ends, and is not inherited by st
   ::kill(sleeper, SIGKILL);
   ::waitpid(sleeper, nullptr, 0);
   CHECK(error_of([&] { RunLock{RunDir(dir.path() / "missing")}; }).status() == ExitStatus::kDisk);
+}
+
+TEST_CASE("whoever gets the lock removes what killed processes have left half-written") {
+  const TempDir dir;
+  const RunDir run(dir.path());
+  for (const char* name : {".archive.h5.123.tmp", ".status.json.9.tmp", "mine.tmp", ".7.tmp"}) {
+    dir.write(name, "half");
+  }
+  {
+    LockHolder holder(run);
+    dir.write(".plan.json.5.tmp", "in the making");
+    CHECK_THROWS_AS(RunLock{run}, Error);
+    CHECK_FALSE(RunLock::if_free(run));
+    CHECK(fs::exists(dir.path() / ".plan.json.5.tmp"));
+  }
+  CHECK(RunLock::if_free(run));
+  for (const char* name : {".archive.h5.123.tmp", ".status.json.9.tmp", ".plan.json.5.tmp"}) {
+    CHECK_FALSE(fs::exists(dir.path() / name));
+  }
+  CHECK(fs::exists(dir.path() / "mine.tmp"));
+  CHECK(fs::exists(dir.path() / ".7.tmp"));
+}
+
+TEST_CASE("a holder on a host that file locks do not reach is believed while it writes") {
+  const TempDir dir;
+  const RunDir run(dir.path());
+  const auto minutes_ago = fs::file_time_type::clock::now() - std::chrono::minutes(5);
+  dir.write("lock", "another-host pid 17");
+  dir.write("status.json", "{}");
+  fs::last_write_time(run.lock(), minutes_ago);
+  const std::string message = refusal_of([&] { RunLock{run}; });
+  CHECK_THAT(message, ContainsSubstring("another-host pid 17"));
+  CHECK_THAT(message, ContainsSubstring("remove " + run.lock().string()));
+  CHECK(read_text_file(run.lock()) == "another-host pid 17");
+  // The refused start was no sign of life of the other.
+  fs::last_write_time(run.status(), minutes_ago);
+  CHECK_NOTHROW(RunLock{run});
+  // A start that has ended leaves nobody's name.
+  CHECK(read_text_file(run.lock()).empty());
+}
+
+TEST_CASE("a holder of this host that is dead does not count, however fresh its name") {
+  const TempDir dir;
+  const RunDir run(dir.path());
+  std::array<char, 256> host{};
+  REQUIRE(::gethostname(host.data(), host.size() - 1) == 0);
+  dir.write("lock", std::string(host.data()) + " pid 17");
+  dir.write("status.json", "{}");
+  CHECK_NOTHROW(RunLock{run});
 }

@@ -74,6 +74,7 @@ class ByteReader {
   }
 
   bool at_end() const { return rest_.empty(); }
+  size_t num_bytes_left() const { return rest_.size(); }
 
  private:
   [[noreturn]] static void ended() {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,8 @@ struct Attempt {
   double started_s = 0;  ///< seconds since 1970-01-01 UTC
   double elapsed_s = 0;
   std::string outcome;  ///< "committed" or the failure's text
+  std::string host;     ///< of the evaluator that the rank had then; empty when it is not known
+  std::vector<std::string> variant_keys;  ///< whose records it gave
 };
 
 struct History {
@@ -34,8 +37,10 @@ struct History {
   /// Records that were there already: the same bits again, or others. The first one stays.
   int64_t num_duplicates_same = 0;
   int64_t num_duplicates_different = 0;
-  int64_t num_foreign_records =
-      0;  ///< of another model, data or rule: kept in the journal, not used
+  /// Of another model, data, rule or variant list: kept in the journal, not used.
+  int64_t num_foreign_records = 0;
+  /// Written again after an error of the disk, or a copied file: the same, not made a second time.
+  int64_t num_repeated_entries = 0;
   uint64_t num_unreadable_bytes = 0;
 };
 
@@ -51,6 +56,7 @@ class HistoryBuilder {
   History take() { return std::move(history_); }
 
  private:
+  void add_attempt(Attempt attempt);
   void add_result(const ResultEntry& entry);
   void add_record(
       const std::string& variant_key,
@@ -67,6 +73,8 @@ class HistoryBuilder {
   };
   std::map<std::string, Places> places_by_key_;
   std::map<std::string, std::pair<int32_t, int32_t>> question_by_key_;  // (benchmark, question)
+  std::map<int32_t, std::string> host_by_rank_;
+  std::set<std::string> digests_;  // of the attempts seen
 };
 
 /// Replays the journal files in order. Throws Error (kBadInput) naming a file that cannot be read.

@@ -60,7 +60,8 @@ struct FailureEntry {
 /// Values are on disk: append, never renumber.
 using JournalEntry = std::variant<StartEntry, WorkerEntry, ResultEntry, FailureEntry>;
 
-/// Writes one journal file.
+/// Writes the journal of one start. An error of the disk leaves the journal as it was, so that the
+/// caller may try again later: nothing is half-written, and what was appended before is not lost.
 class Journal {
  public:
   /// Creates `path`, which must not exist. Throws Error (kDisk).
@@ -69,17 +70,29 @@ class Journal {
   Journal(Journal&& other) noexcept;
   Journal& operator=(Journal&&) = delete;
 
-  /// Appends to the file, not yet to the disk. Throws Error (kDisk).
+  /// Appends to the file, not yet to the disk. Throws Error (kDisk): then the entry is not there.
   void append(const JournalEntry& entry);
-  /// What was appended is on the disk when it returns. Throws Error (kDisk).
+  /// What was appended, by any number of calls, is on the disk when it returns. Throws Error
+  /// (kDisk): then the entries are kept, and the next append or commit writes them again, since a
+  /// system that could not sync may have dropped them.
   void commit();
+
+  /// The file that is written: another one than was created where that takes nothing any more.
+  const std::filesystem::path& path() const { return path_; }
 
  private:
   Journal(std::filesystem::path path, int fd) : path_(std::move(path)), fd_(fd) {}
 
+  void write_at(uint64_t offset, std::string_view bytes);
+  void rewrite_uncommitted();
+  void go_on_in_new_file();
+
   std::filesystem::path path_;
   int fd_;
   uint64_t sequence_ = 0;
+  uint64_t committed_bytes_ = 0;  ///< of the file, known to be on the disk
+  std::string uncommitted_;       ///< what comes after them
+  bool is_suspect_ = false;       ///< the file may hold something else there
 };
 
 /// What a journal file holds, and what of it could not be read.
@@ -89,7 +102,8 @@ struct Replay {
   uint64_t num_torn_bytes = 0;     ///< at the end: a write that was cut short
 };
 
-/// Reads the bytes of a journal file. Never throws: damage is skipped and counted.
+/// Reads the bytes of a journal file. Never throws: damage is skipped and counted. Takes memory in
+/// proportion to the file, whatever lengths stand in it.
 Replay replay(std::string_view bytes);
 
 /// One entry as it stands in a file.

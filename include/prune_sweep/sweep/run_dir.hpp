@@ -1,10 +1,14 @@
 /// \file
-/// The run directory: every path of a run in one place, and how its files are written.
+/// The run directory: every path of a run in one place, and who may write there.
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
+
+#include "prune_sweep/core/atomic_file.hpp"
 
 namespace prune_sweep {
 
@@ -28,6 +32,8 @@ class RunDir {
 
   /// Whether a run was started here.
   bool is_run() const;
+  /// Throws Error (kBadInput) unless it was.
+  void require_run() const;
 
   /// Throws Error (kBadInput) unless a run can be made or resumed here: a folder that holds
   /// something else, or a parent that cannot be written, is refused. Makes nothing.
@@ -39,24 +45,29 @@ class RunDir {
   std::filesystem::path path_;
 };
 
-/// Replaces `path` by `text` so that a reader sees the old file or the new one, and it outlives a
-/// crash of the machine. Throws Error (kDisk).
-void write_file_atomically(const std::filesystem::path& path, const std::string& text);
-
 /// Throws Error (kBadInput) naming the file when it cannot be read.
 std::string read_text_file(const std::filesystem::path& path);
 
-/// Holds a run directory against a second start. The lock ends with the process, however that ends.
+/// Holds a run directory against a second start, and has removed the temporary files that a killed
+/// one left. The lock ends with the process, however that ends. Where file locks do not reach from
+/// host to host, a holder elsewhere is known by its name in the lock file, and is taken for dead
+/// when neither that nor status.json was written for a minute.
 class RunLock {
  public:
   /// Throws Error (kBadInput) naming host and pid of the holder; Error (kDisk) where files cannot
   /// be locked.
   explicit RunLock(const RunDir& run);
+  /// The lock, or nothing while another process holds it.
+  static std::optional<RunLock> if_free(const RunDir& run);
+  RunLock(RunLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  RunLock& operator=(RunLock&&) = delete;
   ~RunLock();
-  RunLock(const RunLock&) = delete;
-  RunLock& operator=(const RunLock&) = delete;
 
  private:
+  RunLock() = default;
+  /// Why the lock cannot be had: empty once it is held.
+  std::string acquire(const RunDir& run);
+
   int fd_ = -1;
 };
 
