@@ -7,10 +7,12 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <optional>
 #include <string_view>
 
+#include "evaluator/faults.hpp"
 #include "prune_sweep/core/check.hpp"
 #include "prune_sweep/evaluator/evaluate.hpp"
 #include "prune_sweep/evaluator/score.hpp"
@@ -61,6 +63,8 @@ FailureClass failure_class(const Error& error) {
 int serve(pid_t supervisor) {
   detach_from_launcher(supervisor);
   Channel channel(kChannelFd);
+  const char* faults_text = std::getenv("PRUNE_SWEEP_FAULTS");
+  const Faults faults(faults_text != nullptr ? faults_text : "", kChannelFd);
   Heartbeat heartbeat(channel);
   std::optional<Evaluator> evaluator;
   Failure failure;
@@ -68,11 +72,13 @@ int serve(pid_t supervisor) {
     try {
       if (const auto* setup = std::get_if<Setup>(&*message)) {
         failure = {};
+        faults.on_setup();
         evaluator.emplace(*setup, [&heartbeat] { heartbeat.beat(); });
         channel.send(evaluator->ready());
       } else if (const auto* lease = std::get_if<Lease>(&*message)) {
         failure = {.unit = lease->unit, .attempt = lease->attempt};
         heartbeat.set_lease(lease->unit, lease->attempt);
+        faults.on_lease(*lease);
         channel.send(evaluator.value().evaluate(*lease));
       } else {
         return 0;

@@ -14,19 +14,24 @@ from conftest import BIN, DEMO_JOB, ROOT, SMALL, numeric_data, prune_sweep
 NUM_VARIANTS = 7
 
 
-def start(run, ranks, *more):
+# Each lease begins with a sleep, so that a run can be disturbed in its middle on any machine.
+SLOW = {"PRUNE_SWEEP_FAULTS": "delay=0.5"}
+
+
+def start(run, ranks, *more, env=SLOW):
+    """Starts the small job; `ranks` 0 is without the launcher."""
+    launcher = ["mpirun", "--oversubscribe", "-n", str(ranks)] if ranks > 0 else []
     return subprocess.Popen(
-        ["mpirun", "--oversubscribe", "-n", str(ranks), str(BIN / "prune-sweep"), str(DEMO_JOB)]
-        + SMALL
-        + [f"--output.dir={run}", *more],
+        [*launcher, str(BIN / "prune-sweep"), str(DEMO_JOB), *SMALL, f"--output.dir={run}", *more],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        env={**os.environ, **env},
     )
 
 
 def wait_for_records(run, count, process, timeout_s=60):
-    """Waits until the journal holds some results (it grows by one entry a unit)."""
+    """Waits until the journal has `count` entries: one a start, one a ready evaluator, one a finished unit."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline and process.poll() is None:
         journals = sorted(run.glob("journal-*.bin")) if run.is_dir() else []
@@ -36,16 +41,15 @@ def wait_for_records(run, count, process, timeout_s=60):
     assert process.poll() is None, process.stdout.read()
 
 
-def evaluators_of(pid):
-    """Process ids of the evaluators below `pid`."""
+def descendants(pid, name):
+    """Process ids of the programs below `pid` whose name begins with `name`."""
     found = []
     for status in pathlib.Path("/proc").glob("[0-9]*/stat"):
         try:
             text = status.read_text()
         except OSError:
             continue
-        name = text[text.index("(") + 1 : text.rindex(")")]
-        if name.startswith("prune-sweep-eva"):
+        if text[text.index("(") + 1 : text.rindex(")")].startswith(name):
             ancestor = int(text[text.rindex(")") + 2 :].split()[1])
             while ancestor > 1 and ancestor != pid:
                 try:
@@ -56,6 +60,17 @@ def evaluators_of(pid):
             if ancestor == pid:
                 found.append(int(status.parent.name))
     return found
+
+
+def evaluators_of(pid):
+    return descendants(pid, "prune-sweep-eva")
+
+
+def wait_until_gone(pids, timeout_s=30):
+    deadline = time.monotonic() + timeout_s
+    while any(pathlib.Path(f"/proc/{pid}").exists() for pid in pids):
+        assert time.monotonic() < deadline, f"{pids} are still there"
+        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("ranks", [2, 4, 8])
@@ -85,9 +100,11 @@ def test_a_killed_run_goes_on_with_another_number_of_ranks(undisturbed, tmp_path
     run = tmp_path / "run"
     process = start(run, 4)
     wait_for_records(run, 8, process)
+    ranks = descendants(process.pid, "prune-sweep")
+    assert len(ranks) == 8  # four ranks, each with an evaluator
     process.kill()
     process.wait(timeout=60)
-    time.sleep(2)  # the launcher's death takes the ranks with it
+    wait_until_gone(ranks)  # the launcher's death takes them with it
     assert not (run / "DONE").exists()
     done = prune_sweep(DEMO_JOB, *SMALL, f"--output.dir={run}", ranks=2)
     assert "resuming" in done.stdout
@@ -108,12 +125,7 @@ def test_dead_evaluators_cost_nothing_but_time(undisturbed, tmp_path):
 
 def test_an_interrupt_leaves_a_run_that_can_be_resumed(undisturbed, tmp_path):
     run = tmp_path / "run"
-    process = subprocess.Popen(
-        [str(BIN / "prune-sweep"), str(DEMO_JOB), *SMALL, f"--output.dir={run}"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    process = start(run, 0)
     wait_for_records(run, 6, process)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
