@@ -9,6 +9,7 @@
 #include "archive/hdf5.hpp"
 #include "prune_sweep/core/atomic_file.hpp"
 #include "prune_sweep/core/check.hpp"
+#include "prune_sweep/core/signs.hpp"
 
 namespace prune_sweep {
 
@@ -121,6 +122,15 @@ class BenchmarkRecords {
 
   size_t num_variants() const { return plan_.variants.size(); }
 
+  /// [variants]
+  std::vector<AnswerShares> shares() const {
+    std::vector<AnswerShares> all;
+    for (int32_t variant = 0; variant < static_cast<int32_t>(plan_.variants.size()); ++variant) {
+      all.push_back(answer_shares(plan_, records_, benchmark_, variant));
+    }
+    return all;
+  }
+
  private:
   const Plan& plan_;
   const RecordTable& records_;
@@ -185,11 +195,23 @@ struct ColumnWriter {
   }
 };
 
+void write_shares(ArchiveGroup group, const BenchmarkRecords& records, const Plan& plan) {
+  const std::vector<AnswerShares> shares = records.shares();
+  for (const ShareColumn& column : share_columns(records.benchmark().kind)) {
+    group.column(std::string(column.name), each(shares, column.member));
+  }
+  group.column("signs", each(shares, [&](const AnswerShares& of_variant) {
+                 return sign_names(find_signs(records.benchmark(), of_variant, plan.gates));
+               }));
+}
+
 void write_benchmark(ArchiveGroup group, const BenchmarkRecords& records, const Plan& plan) {
   const BenchmarkPlan& benchmark = records.benchmark();
   group.attribute("kind", std::string(kind_name(benchmark.kind)));
   group.attribute("shots", benchmark.shots);
   group.attribute("rules", benchmark.rules);
+  group.attribute("selection", benchmark.selection);
+  group.attribute("question_ids_sha256", question_ids_sha256(benchmark));
   group.scale("variant", each(plan.variants, &Variant::name));
   group.scale("question", benchmark.questions.size());
   if (benchmark.kind == BenchmarkKind::kMultipleChoice) {
@@ -202,6 +224,7 @@ void write_benchmark(ArchiveGroup group, const BenchmarkRecords& records, const 
   for (const Column& column : columns(benchmark.kind)) {
     std::visit(ColumnWriter{group, std::string(column.name), records}, column.member);
   }
+  write_shares(group.group("shares"), records, plan);
 }
 
 void write_audit(ArchiveGroup group, const Audit& audit) {

@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "prune_sweep/archive/archive.hpp"
+#include "prune_sweep/core/signs.hpp"
 
 namespace prune_sweep {
 
@@ -101,6 +102,12 @@ const std::vector<Row>& benchmark_rows() {
   static const std::vector<Row> kRows{
       {"@shots", "int32", "scalar", "", "number of solved examples in a prompt"},
       {"@rules", kText, "scalar", "", "everything else that changes an answer"},
+      {"@selection", kText, "scalar", "", "how the questions were chosen"},
+      {"@question_ids_sha256",
+       kText,
+       "scalar",
+       "",
+       "SHA-256 of the lines `SUBJECT/DOC_ID` of all questions"},
       {"variant", kText, "[variant]", "1", "dimension scale: names of the variants"},
       {"question", "int32", "[question]", "1", "dimension scale: 0, 1, 2 ..."},
       {"questions/subject",
@@ -135,6 +142,17 @@ const std::vector<Row>& generation_rows() {
        "dimension scale: 0, 1, 2 ..., one more than there are questions"},
       {"questions/gold", kText, "[question]", "1", "the right answer"},
       {"questions/gold_tokens", "int32", "[question]", "token", "length of the gold solution"},
+  };
+  return kRows;
+}
+
+const std::vector<Row>& share_rows() {
+  static const std::vector<Row> kRows{
+      {"signs",
+       kText,
+       "[variant]",
+       "1",
+       "signs of a broken evaluation or model that the shares show, separated by commas"},
   };
   return kRows;
 }
@@ -217,6 +235,12 @@ std::vector<FormatEntry> format_entries() {
         group,
         kind == BenchmarkKind::kMultipleChoice ? multiple_choice_rows() : generation_rows());
     for (const Column& column : columns(kind)) add_column(entries, group, column);
+    for (const ShareColumn& column : share_columns(kind)) {
+      add(entries,
+          group + "/shares",
+          {{column.name, "float64", "[variant]", "1", column.description}});
+    }
+    add(entries, group + "/shares", share_rows());
   }
   add(entries, "/audit", audit_rows());
   return entries;

@@ -6,8 +6,10 @@
 
 #include "benchmarks/fewshot.hpp"
 #include "benchmarks/harness_samples.hpp"
+#include "benchmarks/selection.hpp"
 #include "prune_sweep/core/check.hpp"
 #include "prune_sweep/text/reader.hpp"
+#include "prune_sweep/text/utf8.hpp"
 
 namespace prune_sweep {
 
@@ -16,7 +18,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr std::string_view kMark = "#### ";
-constexpr std::string_view kInvalid = "[invalid]";
 // What the harness generates when its generation settings do not say how much.
 constexpr int32_t kHarnessNewTokens = 256;
 
@@ -85,9 +86,18 @@ size_t flexible_match_end(std::string_view text, size_t at) {
   return number_end > first ? number_end : at;
 }
 
+// What the harness keeps of a reasoning model's text (postprocess_generated_text), idempotent.
+std::string without_thoughts(std::string_view response) {
+  constexpr std::string_view kEnd = "</think>";
+  const size_t end = response.rfind(kEnd);
+  if (end != std::string_view::npos) response.remove_prefix(end + kEnd.size());
+  return std::string(lstrip(response));
+}
+
 class Gsm8k final : public Benchmark {
  public:
-  explicit Gsm8k(const BenchmarkRequest& request) : max_new_tokens_(request.max_new_tokens) {
+  Gsm8k(const BenchmarkRequest& request, const PromptStyle& style)
+      : max_new_tokens_(request.max_new_tokens), thinking_(style.chat.thinking) {
     const auto test_file = request.dir / "test.jsonl";
     const auto train_file = request.dir / "train.jsonl";
     const std::vector<Row> test = read_rows(test_file);
@@ -99,20 +109,26 @@ class Gsm8k final : public Benchmark {
           "gsm8k-shots=" + std::to_string(shots) + " needs more");
     }
     ExemplarChoice choice(request.exemplars, static_cast<uint32_t>(train.size()), shots);
-    const size_t count = std::min(request.limit.of(test.size()), test.size());
-    for (size_t doc_id = 0; doc_id < count; ++doc_id) {
-      const Row& row = test[doc_id];
+    const auto selected =
+        select_rows(request.selection, {{"", test.size()}}, "benchmarks.gsm8k").front();
+    auto next_selected = selected.begin();
+    // Exemplars are drawn for the rows that are passed over, too: a question has the same ones in
+    // every selection.
+    for (int32_t doc_id = 0; next_selected != selected.end(); ++doc_id) {
+      const std::vector<uint32_t> drawn = choice.next();
+      if (doc_id != *next_selected) continue;
+      ++next_selected;
+      const Row& row = test[static_cast<size_t>(doc_id)];
       if (row.answer.find(kMark) == std::string::npos) {
         bad_input(at_line(test_file.string(), row.line) + ": answer", "has no `#### `");
       }
       Question question;
-      question.doc_id = static_cast<int32_t>(doc_id);
-      for (const uint32_t i : choice.next()) {
-        question.prompt += block(train[i]) + " " + train[i].answer + "\n\n";
-      }
-      question.prompt += block(row);
+      question.doc_id = doc_id;
+      std::vector<Exemplar> exemplars;
+      for (const uint32_t i : drawn) exemplars.push_back({block(train[i]), train[i].answer});
+      question.prompt = make_prompt(style, "", exemplars, block(row));
       question.target = row.answer;
-      question.solution = " " + row.answer;
+      question.solution = std::string(style.answer_delimiter()) + row.answer;
       question.gold = normalized_answer(row.answer);
       question.doc_json = Json{{"question", row.question}, {"answer", row.answer}}.dump();
       questions_.push_back(std::move(question));
@@ -128,6 +144,7 @@ class Gsm8k final : public Benchmark {
 
   void score(const Question& question, Record& record) const override {
     const std::string gold = normalized_answer(question.target);
+    if (thinking_ == Thinking::kOn) record.response = without_thoughts(record.response);
     record.strict_answer = strict_match(record.response);
     record.flexible_answer = flexible_extract(record.response);
     record.strict_correct = normalized_answer(record.strict_answer) == gold ? 1 : 0;
@@ -155,13 +172,14 @@ class Gsm8k final : public Benchmark {
 
  private:
   int32_t max_new_tokens_;
+  Thinking thinking_;
   std::vector<Question> questions_;
 };
 
 }  // namespace
 
-std::unique_ptr<Benchmark> read_gsm8k(const BenchmarkRequest& request) {
-  return std::make_unique<Gsm8k>(request);
+std::unique_ptr<Benchmark> read_gsm8k(const BenchmarkRequest& request, const PromptStyle& style) {
+  return std::make_unique<Gsm8k>(request, style);
 }
 
 std::string strict_match(std::string_view response) {
@@ -172,11 +190,11 @@ std::string strict_match(std::string_view response) {
     const size_t end = run_end(response, digits, is_number_part);
     if (end > digits) return std::string(response.substr(begin, end - begin));
   }
-  return std::string(kInvalid);
+  return std::string(kInvalidAnswer);
 }
 
 std::string flexible_extract(std::string_view response) {
-  std::string_view last = kInvalid;
+  std::string_view last = kInvalidAnswer;
   for (size_t at = 0; at < response.size();) {
     const size_t end = flexible_match_end(response, at);
     if (end > at) last = response.substr(at, end - at);

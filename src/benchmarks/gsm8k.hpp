@@ -11,7 +11,7 @@
 namespace prune_sweep {
 
 /// Reads DIR/test.jsonl and, for exemplars, DIR/train.jsonl: objects with `question` and `answer`.
-std::unique_ptr<Benchmark> read_gsm8k(const BenchmarkRequest& request);
+std::unique_ptr<Benchmark> read_gsm8k(const BenchmarkRequest& request, const PromptStyle& style);
 
 /// The filter strict-match: group 1 of the first match of `#### (\-?[0-9\.\,]+)`, or `[invalid]`.
 std::string strict_match(std::string_view response);

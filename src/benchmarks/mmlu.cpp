@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "benchmarks/harness_samples.hpp"
+#include "benchmarks/selection.hpp"
 #include "prune_sweep/core/check.hpp"
 #include "prune_sweep/text/reader.hpp"
 #include "prune_sweep/text/utf8.hpp"
@@ -81,32 +82,53 @@ std::string block(const Row& row) {
   return text + "\nAnswer:";
 }
 
-// The description and the exemplars: what all prompts of a subject begin with.
-std::string subject_prefix(const std::string& subject, const fs::path& dev_file, size_t shots) {
-  std::string spaced = subject;
-  std::replace(spaced.begin(), spaced.end(), '_', ' ');
-  std::string text =
-      "The following are multiple choice questions (with answers) about " + spaced + ".\n\n";
-  if (shots == 0) return text;
+std::string description_of(std::string subject) {
+  std::replace(subject.begin(), subject.end(), '_', ' ');
+  return "The following are multiple choice questions (with answers) about " + subject + ".\n\n";
+}
+
+std::vector<Exemplar> read_exemplars(const fs::path& dev_file, size_t shots) {
+  if (shots == 0) return {};
   const std::vector<Row> rows = read_rows(dev_file);
   if (rows.size() < shots) {
     bad_input(
         dev_file.string() + ": " + std::to_string(rows.size()) + " rows",
         "mmlu-shots=" + std::to_string(shots) + " needs more");
   }
+  std::vector<Exemplar> exemplars;
   for (size_t i = 0; i < shots; ++i) {
-    text += block(rows[i]) + " " + kLetters[rows[i].answer] + "\n\n";
+    exemplars.push_back({block(rows[i]), std::string(1, kLetters[rows[i].answer])});
   }
-  return text;
+  return exemplars;
+}
+
+// A subject's test file.
+struct Subject {
+  std::string name;
+  std::vector<Row> rows;
+};
+
+std::vector<Subject> read_subjects(const fs::path& test_dir) {
+  std::vector<Subject> subjects;
+  for (const std::string& name : list_subjects(test_dir)) {
+    const fs::path file = test_dir / (name + std::string(kTestEnding));
+    subjects.push_back({name, read_rows(file)});
+    if (subjects.back().rows.empty()) bad_input(file.string(), "holds no rows");
+  }
+  return subjects;
 }
 
 Question make_question(
-    const std::string& subject, size_t doc_id, const std::string& prefix, const Row& row) {
+    const std::string& subject,
+    int32_t doc_id,
+    std::string prompt,
+    std::string_view delimiter,
+    const Row& row) {
   Question question;
   question.subject = subject;
-  question.doc_id = static_cast<int32_t>(doc_id);
-  question.prompt = prefix + block(row);
-  for (const char letter : kLetters) question.choices.push_back(std::string(" ") + letter);
+  question.doc_id = doc_id;
+  question.prompt = std::move(prompt);
+  for (const char letter : kLetters) question.choices.push_back(std::string(delimiter) + letter);
   question.gold_choice = static_cast<int32_t>(row.answer);
   question.target = std::to_string(row.answer);
   question.gold = question.target;
@@ -119,16 +141,6 @@ Question make_question(
   return question;
 }
 
-// numpy.argmax: the first of the largest, and the first NaN before all others.
-size_t argmax(const std::vector<float>& values) {
-  size_t best = 0;
-  for (size_t i = 0; i < values.size(); ++i) {
-    if (std::isnan(values[i])) return i;
-    if (values[i] > values[best]) best = i;
-  }
-  return best;
-}
-
 // The shift by the largest keeps exp() from underflowing; a NaN among the values gives NaN.
 float share_of(const std::vector<float>& loglik, size_t choice) {
   const double largest = *std::max_element(loglik.begin(), loglik.end());
@@ -139,17 +151,26 @@ float share_of(const std::vector<float>& loglik, size_t choice) {
 
 class Mmlu final : public Benchmark {
  public:
-  explicit Mmlu(const BenchmarkRequest& request) {
+  Mmlu(const BenchmarkRequest& request, const PromptStyle& style) {
     const auto shots = static_cast<size_t>(std::max(request.shots, 0));
-    for (const std::string& subject : list_subjects(request.dir / "test")) {
-      const fs::path test_file = request.dir / "test" / (subject + std::string(kTestEnding));
-      const std::vector<Row> rows = read_rows(test_file);
-      if (rows.empty()) bad_input(test_file.string(), "holds no rows");
-      const std::string prefix =
-          subject_prefix(subject, request.dir / "dev" / (subject + "_dev.csv"), shots);
-      const size_t count = std::min(request.limit.of(rows.size()), rows.size());
-      for (size_t doc_id = 0; doc_id < count; ++doc_id) {
-        questions_.push_back(make_question(subject, doc_id, prefix, rows[doc_id]));
+    const std::vector<Subject> subjects = read_subjects(request.dir / "test");
+    std::vector<SubjectSize> sizes;
+    for (const Subject& subject : subjects) sizes.push_back({subject.name, subject.rows.size()});
+    const auto selected = select_rows(request.selection, sizes, "benchmarks.mmlu");
+    for (size_t i = 0; i < subjects.size(); ++i) {
+      const Subject& subject = subjects[i];
+      if (selected[i].empty()) continue;
+      const std::string description = description_of(subject.name);
+      const std::vector<Exemplar> exemplars =
+          read_exemplars(request.dir / "dev" / (subject.name + "_dev.csv"), shots);
+      for (const int32_t doc_id : selected[i]) {
+        const Row& row = subject.rows[static_cast<size_t>(doc_id)];
+        questions_.push_back(make_question(
+            subject.name,
+            doc_id,
+            make_prompt(style, description, exemplars, block(row)),
+            style.answer_delimiter(),
+            row));
       }
     }
   }
@@ -163,7 +184,8 @@ class Mmlu final : public Benchmark {
     if (record.loglik.size() != kNumChoices) {
       throw Error(ExitStatus::kInternal, "mmlu: a record without four log-likelihoods");
     }
-    record.correct = static_cast<int32_t>(argmax(record.loglik)) == question.gold_choice ? 1 : 0;
+    const auto picked = static_cast<int32_t>(likeliest(record.loglik));
+    record.correct = picked == question.gold_choice ? 1 : 0;
     record.gold_probability = share_of(record.loglik, static_cast<size_t>(question.gold_choice));
   }
 
@@ -192,8 +214,8 @@ class Mmlu final : public Benchmark {
 
 }  // namespace
 
-std::unique_ptr<Benchmark> read_mmlu(const BenchmarkRequest& request) {
-  return std::make_unique<Mmlu>(request);
+std::unique_ptr<Benchmark> read_mmlu(const BenchmarkRequest& request, const PromptStyle& style) {
+  return std::make_unique<Mmlu>(request, style);
 }
 
 }  // namespace prune_sweep

@@ -13,6 +13,6 @@ namespace prune_sweep {
 /// forms, which each file's first row tells: the column names
 /// `question,choice0,choice1,choice2,choice3,answer` and then rows with an answer of 0..3 (the
 /// hub's export); or rows at once, with an answer of A..D (the authors' tarball).
-std::unique_ptr<Benchmark> read_mmlu(const BenchmarkRequest& request);
+std::unique_ptr<Benchmark> read_mmlu(const BenchmarkRequest& request, const PromptStyle& style);
 
 }  // namespace prune_sweep

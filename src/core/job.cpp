@@ -9,6 +9,7 @@
 #include <set>
 #include <sstream>
 
+#include "core/job_defaults.hpp"
 #include "prune_sweep/core/check.hpp"
 
 namespace prune_sweep {
@@ -18,7 +19,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr std::string_view kDefaultLevels = "0,10,20,30,40,50,60,70,80,90";
 constexpr const char* kVariantKey = "sweep.variant";
 
 po::options_description job_options(const std::vector<BenchmarkKeys>& known) {
@@ -31,17 +31,26 @@ po::options_description job_options(const std::vector<BenchmarkKeys>& known) {
   add("model.dtype", text("bfloat16"));
   add("model.device", text("auto"));
   add("sweep.layers", text("all"));
-  add("sweep.magnitude", text(kDefaultLevels));
+  add("sweep.magnitude", text(kDefaultMagnitudes));
   add("sweep.magnitude-scope", text("tensor"));
   add("sweep.magnitude-embedding", text("false"));
   add(kVariantKey, po::value<std::vector<std::string>>());
   add("benchmarks.limit", text("all"));
+  add("benchmarks.sample", text(""));
+  add("benchmarks.seed", text(std::to_string(kDefaultSeed)));
   add("benchmarks.max-new-tokens", text("256"));
+  add("benchmarks.chat-template", text("none"));
+  add("benchmarks.thinking", text(""));
+  add("gates.max-invalid", text("0.5"));
+  add("gates.max-truncated", text("0.5"));
+  add("gates.max-one-choice", text("0.9"));
   add("output.dir", text(""));
   for (const BenchmarkKeys& benchmark : known) {
     const std::string key = "benchmarks." + benchmark.name;
     add(key.c_str(), text(""));
     add((key + "-limit").c_str(), text(""));
+    add((key + "-sample").c_str(), text(""));
+    add((key + "-ids").c_str(), text(""));
     add((key + "-shots").c_str(), text("5"));
     if (benchmark.kind == BenchmarkKind::kGeneration) {
       add((key + "-exemplars").c_str(), text("sampled"));
@@ -222,6 +231,83 @@ fs::path path_from(const Values& values, const std::string& key, const fs::path&
   return path;
 }
 
+/// The one key of `keys` that says which questions, or none. The first is a limit, which says
+/// nothing against the others where it is `all`.
+std::optional<std::string> one_of(const Values& values, const std::vector<std::string>& keys) {
+  std::optional<std::string> given;
+  for (const std::string& key : keys) {
+    if (values.text(key).empty()) continue;
+    if (given && values.text(*given) != "all") {
+      bad_input(
+          values.where(key), *given + "=" + values.text(*given) + " is given, too", "Give one.");
+    }
+    given = key;
+  }
+  return given;
+}
+
+/// `benchmark` is the key of the benchmark; what it says goes before what is said for all.
+Selection read_selection(const Values& values, const std::string& benchmark) {
+  auto key = one_of(values, {benchmark + "-limit", benchmark + "-sample", benchmark + "-ids"});
+  if (!key) {
+    key = one_of(values, {"benchmarks.limit", "benchmarks.sample"}).value_or("benchmarks.limit");
+  }
+  Selection selection;
+  selection.seed = static_cast<uint32_t>(integer_in(values, "benchmarks.seed", 0, INT32_MAX));
+  if (key->ends_with("sample")) {
+    selection.sample = integer_in(values, *key, 1, 1'000'000'000);
+  } else if (key->ends_with("-ids")) {
+    selection.ids = parse_subject_ids(values.text(*key), values.where(*key));
+  } else {
+    selection.limit = read_limit(values, *key);
+  }
+  return selection;
+}
+
+Chat read_chat(const Values& values, const BenchmarkKeys& benchmark) {
+  const std::string template_key = "benchmarks.chat-template";
+  const std::string thinking_key = "benchmarks.thinking";
+  Chat chat;
+  chat.format = choose<ChatFormat>(
+      values.text(template_key),
+      values.where(template_key),
+      {{"none", ChatFormat::kNone},
+       {"multi-turn", ChatFormat::kMultiTurn},
+       {"single-turn", ChatFormat::kSingleTurn}});
+  const bool is_chat = chat.format != ChatFormat::kNone;
+  if (values.text(thinking_key).empty()) {
+    if (!is_chat) return chat;
+    bad_input(
+        values.source() + ": " + thinking_key,
+        "must be given with a chat template: it changes every answer",
+        "Say on or off.");
+  }
+  chat.thinking = choose<Thinking>(
+      values.text(thinking_key),
+      values.where(thinking_key),
+      {{"off", Thinking::kOff}, {"on", Thinking::kOn}});
+  if (chat.thinking == Thinking::kOff) return chat;
+  if (!is_chat) bad_input(values.where(thinking_key), "needs a chat template");
+  if (benchmark.kind == BenchmarkKind::kMultipleChoice) {
+    bad_input(
+        values.where(thinking_key),
+        benchmark.name + " is answered by log-likelihoods of its choices, before any thought",
+        "Say off, or leave " + benchmark.name + " out.");
+  }
+  return chat;
+}
+
+double read_share(const Values& values, const std::string& key) {
+  const std::string& text = values.text(key);
+  double share = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), share);
+  const bool is_number = error == std::errc() && end == text.data() + text.size();
+  if (!is_number || !(share >= 0 && share <= 1)) {
+    bad_input(values.where(key), "must be a share in [0, 1]; 1 never stops a run");
+  }
+  return share;
+}
+
 std::vector<BenchmarkRequest> read_benchmarks(
     const Values& values, const fs::path& base, const std::vector<BenchmarkKeys>& known) {
   std::vector<BenchmarkRequest> requests;
@@ -232,8 +318,8 @@ std::vector<BenchmarkRequest> read_benchmarks(
     if (values.text(key).empty()) continue;
     BenchmarkRequest request{
         .name = benchmark.name, .dir = path_from(values, key, base), .kind = benchmark.kind};
-    const bool own_limit = !values.text(key + "-limit").empty();
-    request.limit = read_limit(values, own_limit ? key + "-limit" : "benchmarks.limit");
+    request.selection = read_selection(values, key);
+    request.chat = read_chat(values, benchmark);
     request.shots = integer_in(values, key + "-shots", 0, 1000);
     request.max_new_tokens = integer_in(values, "benchmarks.max-new-tokens", 1, 100'000);
     if (benchmark.kind == BenchmarkKind::kGeneration) {
@@ -274,13 +360,6 @@ Job::Sweep read_sweep(const Values& values) {
     sweep.variants.push_back(read_named_edits(line, values.source()));
   }
   return sweep;
-}
-
-/// The shortest text that reads back as `value`.
-std::string number_text(double value) {
-  std::array<char, 32> text{};
-  const auto [end, error] = std::to_chars(text.data(), text.data() + text.size(), value);
-  return {text.data(), end};
 }
 
 }  // namespace
@@ -332,6 +411,10 @@ Job parse_job(
   job.model.device = parse_device(values.text("model.device"), values.where("model.device"));
   job.sweep = read_sweep(values);
   job.benchmarks = read_benchmarks(values, base, known);
+  job.gates = {
+      read_share(values, "gates.max-invalid"),
+      read_share(values, "gates.max-truncated"),
+      read_share(values, "gates.max-one-choice")};
   job.output_dir = path_from(values, "output.dir", fs::current_path());
   return job;
 }
@@ -350,90 +433,6 @@ Job read_job(
   text << file.rdbuf();
   if (file.bad()) bad_input(path.string() + ": cannot be read", std::strerror(errno));
   return parse_job(text.str(), path.string(), fs::absolute(path).parent_path(), overrides, known);
-}
-
-std::string default_job_text(const std::vector<BenchmarkKeys>& known) {
-  std::ostringstream text;
-  text << "# A job of prune-sweep. Every key is also an option: --section.key=value.\n"
-          "# Input paths are relative to this file, output.dir to the working directory.\n\n"
-          "[model]\n"
-          "# Folder with config.json, safetensors weights and tokenizer.json, as Hugging Face has "
-          "it.\n"
-          "path = model\n"
-          "# bfloat16 | float32\n"
-          "dtype = bfloat16\n"
-          "# auto | cpu | cuda\n"
-          "device = auto\n\n"
-          "[sweep]\n"
-          "# Layers to drop, each alone: all | none | a list such as 0,3,7-9.\n"
-          "layers = all\n"
-          "# Percent of each block's linear weights to zero, smallest magnitudes first: a list | "
-          "none.\n"
-          "magnitude = "
-       << kDefaultLevels
-       << "\n"
-          "# Over what magnitudes are ranked: tensor | row | global.\n"
-          "magnitude-scope = tensor\n"
-          "# Whether the embedding is pruned too. Only false is known so far.\n"
-          "magnitude-embedding = false\n"
-          "# More variants, any number of lines, each NAME: LAYERS EDIT[, LAYERS EDIT ...]. Edits "
-          "are\n"
-          "# drop, drop-attention, drop-mlp and magnitude PERCENT.\n"
-          "#variant = both: 3 drop, 7 drop-attention, 9-12 magnitude 50\n\n"
-          "[benchmarks]\n";
-  for (const BenchmarkKeys& benchmark : known) {
-    text << "# Folder of the " << benchmark.name
-         << " data; leave the key out to skip the benchmark.\n"
-         << benchmark.name << " = " << benchmark.name << "\n"
-         << "# Few-shot exemplars before each question.\n"
-         << benchmark.name << "-shots = 5\n"
-         << "# Overrides limit for this benchmark.\n#" << benchmark.name << "-limit = 0.1\n";
-    if (benchmark.kind == BenchmarkKind::kGeneration) {
-      text << "# sampled: drawn anew for every question, as lm-evaluation-harness does. fixed: the "
-              "first ones.\n"
-           << benchmark.name << "-exemplars = sampled\n";
-    }
-  }
-  text << "# Questions taken per task, always the first: all | a share below 1, rounded up | a "
-          "number.\n"
-          "limit = 0.1\n"
-          "# Longest generated answer, in tokens.\n"
-          "max-new-tokens = 256\n\n"
-          "[output]\n"
-          "# The run directory.\n"
-          "dir = results/run\n";
-  return text.str();
-}
-
-std::string resolved_job_text(const Job& job) {
-  std::ostringstream text;
-  text << "[model]\npath = " << job.model.path.string() << "\ndtype = " << name(job.model.dtype)
-       << "\ndevice = " << name(job.model.device) << "\n\n[sweep]\nlayers = " << job.sweep.layers
-       << "\nmagnitude = ";
-  std::vector<std::string> levels;
-  for (const Percent& level : job.sweep.magnitude) levels.push_back(level.text());
-  static constexpr std::string_view kScopes[] = {"tensor", "row", "global"};
-  text << (levels.empty() ? "none" : listed(levels))
-       << "\nmagnitude-scope = " << kScopes[static_cast<size_t>(job.sweep.scope)]
-       << "\nmagnitude-embedding = false\n";
-  for (const auto& [variant, edits] : job.sweep.variants) {
-    text << "variant = " << variant << ": " << edits << "\n";
-  }
-  text << "\n[benchmarks]\n";
-  for (const BenchmarkRequest& request : job.benchmarks) {
-    const std::string limit =
-        request.limit.value ? number_text(*request.limit.value) : std::string("all");
-    text << request.name << " = " << request.dir.string() << "\n"
-         << request.name << "-limit = " << limit << "\n"
-         << request.name << "-shots = " << request.shots << "\n";
-    if (request.kind == BenchmarkKind::kGeneration) {
-      const bool sampled = request.exemplars == Exemplars::kSampled;
-      text << request.name << "-exemplars = " << (sampled ? "sampled" : "fixed") << "\n";
-    }
-  }
-  text << "max-new-tokens = " << job.benchmarks.front().max_new_tokens
-       << "\n\n[output]\ndir = " << job.output_dir.string() << "\n";
-  return text.str();
 }
 
 std::vector<Variant> enumerate_variants(const Job& job, int32_t num_layers) {

@@ -189,7 +189,7 @@ Plan make_plan(
     ModelShape shape,
     std::vector<Variant> variants,
     std::vector<BenchmarkPlan> benchmarks) {
-  Plan plan{std::move(context), shape, std::move(variants), std::move(benchmarks), {}};
+  Plan plan{std::move(context), shape, std::move(variants), std::move(benchmarks), {}, {}};
   const auto groups = group_variants(plan);
   for (size_t b = 0; b < plan.benchmarks.size(); ++b) {
     const auto blocks = cut_blocks(plan.benchmarks[b]);
@@ -266,6 +266,14 @@ std::vector<std::vector<std::string>> variant_keys(const Plan& plan) {
     }
   }
   return keys;
+}
+
+std::string question_ids_sha256(const BenchmarkPlan& benchmark) {
+  std::string ids;
+  for (const QuestionInfo& question : benchmark.questions) {
+    ids += question.subject + "/" + std::to_string(question.doc_id) + "\n";
+  }
+  return sha256_hex(ids);
 }
 
 std::string question_key(const BenchmarkPlan& benchmark, const QuestionInfo& question) {

@@ -58,6 +58,8 @@ Json to_json(const BenchmarkPlan& benchmark) {
       {"max_new_tokens", benchmark.max_new_tokens},
       {"shots", benchmark.shots},
       {"rules", benchmark.rules},
+      {"selection", benchmark.selection},
+      {"question_ids_sha256", question_ids_sha256(benchmark)},
       {"question_fields",
        {"subject",
         "doc_id",
@@ -81,6 +83,7 @@ BenchmarkPlan benchmark_from(const Json& json, const std::string& source) {
   json.at("max_new_tokens").get_to(benchmark.max_new_tokens);
   json.at("shots").get_to(benchmark.shots);
   json.at("rules").get_to(benchmark.rules);
+  json.at("selection").get_to(benchmark.selection);
   for (const Json& row : json.at("questions")) {
     QuestionInfo& question = benchmark.questions.emplace_back();
     row.at(0).get_to(question.subject);
@@ -134,6 +137,10 @@ Plan plan_from(const Json& json, const std::string& source) {
   plan.context.dtype = parse_dtype(context.at("dtype").get<std::string>(), source + ": dtype");
   context.at("device").get_to(plan.context.device);
   plan.shape = shape_from(json.at("shape"), source);
+  const Json& gates = json.at("gates");
+  gates.at("max_invalid").get_to(plan.gates.max_invalid);
+  gates.at("max_truncated").get_to(plan.gates.max_truncated);
+  gates.at("max_one_choice").get_to(plan.gates.max_one_choice);
   for (const Json& row : json.at("variants")) {
     plan.variants.push_back(
         {row.at("name").get<std::string>(),
@@ -175,6 +182,10 @@ std::string plan_to_json(const Plan& plan) {
         {"dtype", name(plan.context.dtype)},
         {"device", plan.context.device}}},
       {"shape", to_json(plan.shape)},
+      {"gates",
+       {{"max_invalid", plan.gates.max_invalid},
+        {"max_truncated", plan.gates.max_truncated},
+        {"max_one_choice", plan.gates.max_one_choice}}},
       {"variants", std::move(variants)},
       {"benchmarks", std::move(benchmarks)},
       {"units", std::move(units)}};

@@ -1,6 +1,7 @@
 #include "prune_sweep/core/record.hpp"
 
 #include <array>
+#include <cmath>
 
 namespace prune_sweep {
 
@@ -96,6 +97,15 @@ std::span<const Column> columns(BenchmarkKind kind) {
 
 uint8_t headline_correct(BenchmarkKind kind, const Record& record) {
   return kind == BenchmarkKind::kMultipleChoice ? record.correct : record.strict_correct;
+}
+
+size_t likeliest(std::span<const float> loglik) {
+  size_t best = 0;
+  for (size_t i = 0; i < loglik.size(); ++i) {
+    if (std::isnan(loglik[i])) return i;
+    if (loglik[i] > loglik[best]) best = i;
+  }
+  return best;
 }
 
 bool Record::operator==(const Record& other) const {

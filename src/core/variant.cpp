@@ -51,35 +51,29 @@ bool is_layer_list(std::string_view word) {
 }
 
 /// `7` or `7-9`.
-void append_layers(
+void append_numbers(
     std::string_view word,
-    int32_t num_layers,
+    std::string_view noun,
+    int32_t count,
     std::string_view where,
-    std::vector<int32_t>& layers) {
+    std::vector<int32_t>& numbers) {
   const size_t dash = word.find('-');
   const auto first = parse_integer(word.substr(0, dash));
   const auto last = dash == std::string_view::npos ? first : parse_integer(word.substr(dash + 1));
   if (!first || !last || *first > *last) {
-    bad_input(where, "'" + printable(word) + "' is not a layer or a range of layers such as 7-9");
-  }
-  if (*first < 0 || *last >= num_layers) {
     bad_input(
         where,
-        "layer " + std::to_string(*last) + " is not there: the model has layers 0 to " +
-            std::to_string(num_layers - 1));
+        "'" + printable(word) + "' is not a " + std::string(noun) + " or a range such as 7-9");
   }
-  for (int64_t layer = *first; layer <= *last; ++layer) {
-    layers.push_back(static_cast<int32_t>(layer));
+  if (*first < 0 || *last >= count) {
+    bad_input(
+        where,
+        std::string(noun) + " " + std::to_string(*last) + " is not there: there are " +
+            std::string(noun) + "s 0 to " + std::to_string(count - 1));
   }
-}
-
-std::vector<int32_t> sorted_unique(std::vector<int32_t> layers, std::string_view where) {
-  std::sort(layers.begin(), layers.end());
-  const auto twice = std::adjacent_find(layers.begin(), layers.end());
-  if (twice != layers.end()) {
-    bad_input(where, "layer " + std::to_string(*twice) + " is named twice");
+  for (int64_t number = *first; number <= *last; ++number) {
+    numbers.push_back(static_cast<int32_t>(number));
   }
-  return layers;
 }
 
 const EditKindInfo& kind_named(std::string_view name, std::string_view where) {
@@ -119,7 +113,7 @@ class EditParser {
   void append_group(std::vector<Edit>& edits) {
     std::vector<int32_t> layers;
     while (!at_end() && is_layer_list(words_[next_])) {
-      append_layers(words_[next_++], num_layers_, where_, layers);
+      append_numbers(words_[next_++], "layer", num_layers_, where_, layers);
     }
     if (layers.empty()) {
       bad_input(where_, "'" + printable(words_[next_]) + "' stands where layers are expected");
@@ -252,13 +246,23 @@ std::vector<Edit> parse_edits(
   return EditParser(text, num_layers, scope, where).parse();
 }
 
+std::vector<int32_t> parse_numbers(
+    std::string_view text, std::string_view noun, int32_t count, std::string_view where) {
+  std::vector<int32_t> numbers;
+  for (const std::string_view word : split(text, " \t,")) {
+    append_numbers(word, noun, count, where, numbers);
+  }
+  std::sort(numbers.begin(), numbers.end());
+  const auto twice = std::adjacent_find(numbers.begin(), numbers.end());
+  if (twice != numbers.end()) {
+    bad_input(where, std::string(noun) + " " + std::to_string(*twice) + " is named twice");
+  }
+  return numbers;
+}
+
 std::vector<int32_t> parse_layers(
     std::string_view text, int32_t num_layers, std::string_view where) {
-  std::vector<int32_t> layers;
-  for (const std::string_view word : split(text, " \t,")) {
-    append_layers(word, num_layers, where, layers);
-  }
-  return sorted_unique(std::move(layers), where);
+  return parse_numbers(text, "layer", num_layers, where);
 }
 
 std::string drop_name(int32_t layer) {

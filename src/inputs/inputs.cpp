@@ -17,6 +17,18 @@ int32_t common_length(const std::vector<int32_t>& a, const std::vector<int32_t>&
       std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first - a.begin());
 }
 
+PromptStyle prompt_style(const Chat& chat, const fs::path& model_dir) {
+  PromptStyle style{chat, {}};
+  if (chat.format != ChatFormat::kNone) style.chat_template = ChatTemplate::read(model_dir);
+  return style;
+}
+
+/// The benchmark's rules, and what else of the request changes an answer.
+std::string rules_text(const BenchmarkInfo& info, const BenchmarkRequest& request) {
+  const std::string style = PromptStyle{request.chat, {}}.text();
+  return std::string(info.rules) + (style.empty() ? "" : "; " + style);
+}
+
 BenchmarkPlan plan_benchmark(
     const Inputs& inputs, const BenchmarkRequest& request, const Benchmark& benchmark) {
   const BenchmarkInfo& info = benchmark_info(benchmark.name());
@@ -27,7 +39,8 @@ BenchmarkPlan plan_benchmark(
       info.num_choices,
       generates ? request.max_new_tokens : 0,
       request.shots,
-      std::string(info.rules),
+      rules_text(info, request),
+      request.selection.text(),
       {}};
   std::vector<int32_t> previous;
   for (const Question& question : benchmark.questions()) {
@@ -95,7 +108,8 @@ Inputs read_inputs(Job job) {
   }
   std::vector<std::unique_ptr<Benchmark>> benchmarks;
   for (const BenchmarkRequest& request : job.benchmarks) {
-    benchmarks.push_back(benchmark_info(request.name).read(request));
+    benchmarks.push_back(
+        benchmark_info(request.name).read(request, prompt_style(request.chat, dir)));
   }
   return {std::move(job), std::move(config), std::move(tokenizer), std::move(benchmarks)};
 }
@@ -136,8 +150,10 @@ Plan plan_of(const Inputs& inputs, WeightsCheck weights) {
   for (size_t i = 0; i < inputs.benchmarks.size(); ++i) {
     benchmarks.push_back(plan_benchmark(inputs, inputs.job.benchmarks[i], *inputs.benchmarks[i]));
   }
-  return make_plan(
+  Plan plan = make_plan(
       std::move(context), model_shape(inputs.config), std::move(variants), std::move(benchmarks));
+  plan.gates = inputs.job.gates;
+  return plan;
 }
 
 std::string questions_digest(const std::vector<std::unique_ptr<Benchmark>>& benchmarks) {

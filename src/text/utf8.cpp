@@ -98,10 +98,15 @@ std::string to_nfc(std::string_view text) {
   return {reinterpret_cast<const char*>(mapped), static_cast<size_t>(length)};
 }
 
-std::string_view strip(std::string_view text) {
+std::string_view lstrip(std::string_view text) {
   while (!text.empty() && is_python_space(code_point_at(text, 0))) {
     text.remove_prefix(sequence_at(text, 0).length);
   }
+  return text;
+}
+
+std::string_view strip(std::string_view text) {
+  text = lstrip(text);
   while (!text.empty()) {
     size_t last = text.size() - 1;
     while (last > 0 && is_continuation(text[last])) --last;

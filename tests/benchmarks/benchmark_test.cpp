@@ -25,8 +25,8 @@ TEST_CASE("every benchmark of the table keeps the contract") {
     CHECK_FALSE(info.summary.empty());
     CHECK_FALSE(info.rules.empty());
     BenchmarkRequest request = request_for(std::string(info.name));
-    request.limit.value = 3;
-    const auto benchmark = info.read(request);
+    request.selection.limit.value = 3;
+    const auto benchmark = info.read(request, {});
     CHECK(benchmark->name() == info.name);
     CHECK(benchmark->kind() == info.kind);
     const bool is_choice = info.kind == BenchmarkKind::kMultipleChoice;

@@ -26,7 +26,7 @@ std::string row(const std::string& question, const std::string& answer) {
 TEST_CASE("the prompts of GSM8K are lm-evaluation-harness's, token by token") {
   const Tokenizer tokenizer = Tokenizer::read(kDataDir + "/qwen3-0.6b");
   BenchmarkRequest request = request_for("gsm8k");
-  request.limit.value = 0.1;
+  request.selection.limit.value = 0.1;
   const auto gsm8k = read_benchmark(request);
   const auto vectors = prompt_vectors("gsm8k");
   REQUIRE(vectors.size() == 132);
@@ -50,7 +50,7 @@ TEST_CASE("a question's exemplars do not depend on how many questions are asked"
   BenchmarkRequest request = request_for("gsm8k");
   const auto all = read_benchmark(request);
   REQUIRE(all->questions().size() == 1319);
-  request.limit.value = 7;
+  request.selection.limit.value = 7;
   const auto some = read_benchmark(request);
   REQUIRE(some->questions().size() == 7);
   for (size_t i = 0; i < 7; ++i) CHECK(some->questions()[i].prompt == all->questions()[i].prompt);
@@ -61,7 +61,7 @@ TEST_CASE("fixed exemplars are the first train rows, for every question") {
   dir.write(
       "train.jsonl", row("1+1?", "two\n#### 2") + row("2+2?", "four\n#### 4") + row("x", "#### 0"));
   dir.write("test.jsonl", row(" 3+3? ", "six\n#### 6") + row("4+4?", "eight\n#### 8"));
-  const auto gsm8k = read_gsm8k(request_in(dir, 2, Exemplars::kFixed));
+  const auto gsm8k = read_gsm8k(request_in(dir, 2, Exemplars::kFixed), {});
   const std::string exemplars =
       "Question: 1+1?\nAnswer: two\n#### 2\n\nQuestion: 2+2?\nAnswer: four\n#### 4\n\n";
   REQUIRE(gsm8k->questions().size() == 2);
@@ -77,10 +77,10 @@ TEST_CASE("without shots GSM8K needs no train file") {
   const TempDir dir;
   dir.write("test.jsonl", row("1+1?", "#### 2"));
   CHECK(
-      read_gsm8k(request_in(dir, 0, Exemplars::kSampled))->questions()[0].prompt ==
+      read_gsm8k(request_in(dir, 0, Exemplars::kSampled), {})->questions()[0].prompt ==
       "Question: 1+1?\nAnswer:");
   CHECK_THROWS_WITH(
-      read_gsm8k(request_in(dir, 1, Exemplars::kSampled)),
+      read_gsm8k(request_in(dir, 1, Exemplars::kSampled), {}),
       ContainsSubstring("train.jsonl (no such file)"));
 }
 
@@ -109,7 +109,7 @@ TEST_CASE("GSM8K files that cannot be used are refused by name and line") {
     dir.write("test.jsonl", c.test);
     dir.write("train.jsonl", c.train);
     CHECK_THROWS_WITH(
-        read_gsm8k(request_in(dir, 2, Exemplars::kSampled)), ContainsSubstring(c.message));
+        read_gsm8k(request_in(dir, 2, Exemplars::kSampled), {}), ContainsSubstring(c.message));
   }
 }
 

@@ -45,7 +45,7 @@ std::string without_names(const std::filesystem::path& file) {
 TEST_CASE("the prompts of MMLU are lm-evaluation-harness's, token by token") {
   const Tokenizer tokenizer = Tokenizer::read(kDataDir + "/qwen3-0.6b");
   BenchmarkRequest request = request_for("mmlu");
-  request.limit.value = 0.1;
+  request.selection.limit.value = 0.1;
   const auto mmlu = read_benchmark(request);
   const auto vectors = prompt_vectors("mmlu_");
   REQUIRE(vectors.size() == 1430);
@@ -113,10 +113,11 @@ TEST_CASE("the first rows of dev stand before the question, as many as there are
   const std::string one = "One?\nA. 1\nB. 2\nC. 3\nD. 4\nAnswer: A\n\n";
   const std::string two = "Two?\nA. 5\nB. 6\nC. 7\nD. 8\nAnswer: D\n\n";
   const std::string block = "Why?\nA.  a\nB. b \nC. c\nD. d\nAnswer:";
-  CHECK(read_mmlu(request_in(dir, 0))->questions()[0].prompt == description + block);
-  CHECK(read_mmlu(request_in(dir, 2))->questions()[0].prompt == description + one + two + block);
+  CHECK(read_mmlu(request_in(dir, 0), {})->questions()[0].prompt == description + block);
   CHECK(
-      read_mmlu(request_in(dir, 0))->questions()[0].doc_json ==
+      read_mmlu(request_in(dir, 2), {})->questions()[0].prompt == description + one + two + block);
+  CHECK(
+      read_mmlu(request_in(dir, 0), {})->questions()[0].doc_json ==
       "{\"question\":\"\xc2\xa0 Why?\\n\",\"subject\":\"us_law\",\"choices\":[\" a\",\"b "
       "\",\"c\",\"d\"],\"answer\":2}");
 }
@@ -124,9 +125,9 @@ TEST_CASE("the first rows of dev stand before the question, as many as there are
 TEST_CASE("without shots MMLU needs no dev files") {
   const TempDir dir;
   dir.write("test/a_test.csv", "Why?,a,b,c,d,C\n");
-  CHECK(read_mmlu(request_in(dir, 0))->questions().size() == 1);
+  CHECK(read_mmlu(request_in(dir, 0), {})->questions().size() == 1);
   CHECK_THROWS_WITH(
-      read_mmlu(request_in(dir, 1)), ContainsSubstring("dev/a_dev.csv (no such file)"));
+      read_mmlu(request_in(dir, 1), {}), ContainsSubstring("dev/a_dev.csv (no such file)"));
 }
 
 TEST_CASE("MMLU files that cannot be used are refused by name and line") {
@@ -157,22 +158,24 @@ TEST_CASE("MMLU files that cannot be used are refused by name and line") {
     const TempDir dir;
     dir.write("test/x_test.csv", c.test);
     dir.write("dev/x_dev.csv", c.dev);
-    CHECK_THROWS_WITH(read_mmlu(request_in(dir, 1)), ContainsSubstring(c.message));
+    CHECK_THROWS_WITH(read_mmlu(request_in(dir, 1), {}), ContainsSubstring(c.message));
   }
 }
 
 TEST_CASE("a folder that is not MMLU's is refused") {
   const TempDir dir;
   CHECK_THROWS_WITH(
-      read_mmlu(request_in(dir, 5)), ContainsSubstring("mmlu needs a folder with test/ and dev/"));
+      read_mmlu(request_in(dir, 5), {}),
+      ContainsSubstring("mmlu needs a folder with test/ and dev/"));
   dir.write("test/notes.txt", "");
-  CHECK_THROWS_WITH(read_mmlu(request_in(dir, 5)), ContainsSubstring("test (holds no *_test.csv)"));
+  CHECK_THROWS_WITH(
+      read_mmlu(request_in(dir, 5), {}), ContainsSubstring("test (holds no *_test.csv)"));
 }
 
 TEST_CASE("the likeliest choice is compared with the gold one as numpy.argmax finds it") {
   const TempDir dir;
   dir.write("test/a_test.csv", "Why?,a,b,c,d,C\n");
-  const auto mmlu = read_mmlu(request_in(dir, 0));
+  const auto mmlu = read_mmlu(request_in(dir, 0), {});
   const Question& question = mmlu->questions()[0];
   struct Case {
     std::vector<float> loglik;

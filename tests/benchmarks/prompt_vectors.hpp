@@ -21,7 +21,7 @@ inline prune_sweep::BenchmarkRequest request_for(const std::string& name) {
 
 inline std::unique_ptr<prune_sweep::Benchmark> read_benchmark(
     const prune_sweep::BenchmarkRequest& request) {
-  return prune_sweep::benchmark_info(request.name).read(request);
+  return prune_sweep::benchmark_info(request.name).read(request, {request.chat, {}});
 }
 
 /// The vectors whose task begins with `task`, in order.

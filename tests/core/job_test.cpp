@@ -44,7 +44,7 @@ void check_same(const Job& a, const Job& b) {
     CAPTURE(i);
     CHECK(a.benchmarks[i].name == b.benchmarks[i].name);
     CHECK(a.benchmarks[i].dir == b.benchmarks[i].dir);
-    CHECK(a.benchmarks[i].limit.value == b.benchmarks[i].limit.value);
+    CHECK(a.benchmarks[i].selection.limit.value == b.benchmarks[i].selection.limit.value);
     CHECK(a.benchmarks[i].shots == b.benchmarks[i].shots);
     CHECK(a.benchmarks[i].exemplars == b.benchmarks[i].exemplars);
     CHECK(a.benchmarks[i].max_new_tokens == b.benchmarks[i].max_new_tokens);
@@ -104,12 +104,12 @@ dir = /runs/one
   REQUIRE(job.benchmarks.size() == 2);
   CHECK(job.benchmarks[0].name == "mmlu");
   CHECK(job.benchmarks[0].dir == "/base/data/mmlu");
-  CHECK(job.benchmarks[0].limit.value == 0.1);
+  CHECK(job.benchmarks[0].selection.limit.value == 0.1);
   CHECK(job.benchmarks[0].shots == 3);
   CHECK(job.benchmarks[0].exemplars == Exemplars::kFixed);
   CHECK(job.benchmarks[1].name == "gsm8k");
   CHECK(job.benchmarks[1].dir == "/data/gsm8k");
-  CHECK(job.benchmarks[1].limit.value == 50);
+  CHECK(job.benchmarks[1].selection.limit.value == 50);
   CHECK(job.benchmarks[1].shots == 8);
   CHECK(job.benchmarks[1].exemplars == Exemplars::kFixed);
   CHECK(job.benchmarks[1].max_new_tokens == 128);
@@ -127,7 +127,7 @@ TEST_CASE("what a job leaves out has a default") {
   CHECK(job.sweep.variants.empty());
   REQUIRE(job.benchmarks.size() == 2);
   for (const BenchmarkRequest& request : job.benchmarks) {
-    CHECK_FALSE(request.limit.value.has_value());
+    CHECK_FALSE(request.selection.limit.value.has_value());
     CHECK(request.shots == 5);
     CHECK(request.max_new_tokens == 256);
   }
@@ -154,7 +154,7 @@ TEST_CASE("an override wins over the file, the last override over the others") {
       parse(text, {"--model.dtype=float32", "--sweep.layers=none", "--model.dtype=bfloat16"})
           .model.dtype == DType::kBfloat16);
   CHECK(parse(text, {"--sweep.layers=1", "--sweep.layers=2"}).sweep.layers == "2");
-  CHECK(parse(kMinimal, {"--benchmarks.limit=0.5"}).benchmarks[0].limit.value == 0.5);
+  CHECK(parse(kMinimal, {"--benchmarks.limit=0.5"}).benchmarks[0].selection.limit.value == 0.5);
   CHECK(parse(kMinimal, {"--output.dir=/a b/c"}).output_dir == "/a b/c");
   CHECK(
       parse("", {"--model.path=m", "--benchmarks.gsm8k=g", "--output.dir=o"}).benchmarks.size() ==
@@ -298,7 +298,7 @@ TEST_CASE("the default job is a job, and its keys are all there are") {
   const Job job = parse(text);
   CHECK(job.model.path == "/base/model");
   CHECK(job.benchmarks.size() == 2);
-  CHECK(job.benchmarks[0].limit.value == 0.1);
+  CHECK(job.benchmarks[0].selection.limit.value == 0.1);
   CHECK(job.sweep.layers == "all");
   // What it gives is the default, but for paths and the limit.
   check_same(

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "prune_sweep/benchmarks/prompt.hpp"
 #include "prune_sweep/core/job.hpp"
 #include "prune_sweep/core/plan.hpp"
 #include "prune_sweep/core/record.hpp"
@@ -58,7 +59,7 @@ struct BenchmarkInfo {
   /// Version of prompt and score rules; part of every record's key. Change it when a rule changes.
   std::string_view rules;
   /// Reads the data files. Throws Error (kBadInput) naming file and line.
-  std::unique_ptr<Benchmark> (*read)(const BenchmarkRequest& request);
+  std::unique_ptr<Benchmark> (*read)(const BenchmarkRequest& request, const PromptStyle& style);
 };
 
 std::span<const BenchmarkInfo> benchmark_table();

@@ -22,12 +22,63 @@ std::string_view name(DeviceKind device);
 DType parse_dtype(std::string_view text, std::string_view where);
 DeviceKind parse_device(std::string_view text, std::string_view where);
 
-/// How many questions of a task are taken, by the harness's rule: always the first ones.
+/// How many questions of a subject are taken, by the harness's rule: always the first ones.
 struct Limit {
   /// Below 1 a share, rounded up; from 1 on a number of questions. Nothing: all.
   std::optional<double> value;
 
   size_t of(size_t num_questions) const;
+};
+
+/// Seed of everything that is drawn unless a job says otherwise; the harness's.
+inline constexpr uint32_t kDefaultSeed = 1234;
+
+/// Questions by name.
+struct SubjectIds {
+  std::string subject;           ///< empty where the benchmark has none
+  std::vector<int32_t> doc_ids;  ///< ascending
+  bool operator==(const SubjectIds&) const = default;
+};
+
+/// Which questions of a benchmark are asked: `ids` when there are any, else `sample` when it is
+/// set, else `limit`.
+struct Selection {
+  Limit limit;
+  /// So many in all, drawn from each subject in proportion to its size.
+  std::optional<int32_t> sample;
+  uint32_t seed = kDefaultSeed;  ///< of the sample
+  std::vector<SubjectIds> ids;
+
+  /// `limit 0.1`, `sample 200 seed 1234`, `ids anatomy:0,3-5;virology:7`.
+  std::string text() const;
+};
+
+/// Reads `anatomy:0,3-5; virology:7`, or `0,3-5` where there are no subjects. Throws Error
+/// (kBadInput) beginning with `where`.
+std::vector<SubjectIds> parse_subject_ids(std::string_view text, std::string_view where);
+/// The shortest text that reads back as `ids`.
+std::string subject_ids_text(const std::vector<SubjectIds>& ids);
+
+/// How a prompt is put to the model: as plain text, or as the turns of a conversation.
+enum class ChatFormat : uint8_t {
+  kNone,
+  kMultiTurn,   ///< every exemplar is a turn of the user and one of the assistant
+  kSingleTurn,  ///< exemplars and question are one turn of the user
+};
+
+/// Whether the model is asked to reason before it answers. Chat only.
+enum class Thinking : uint8_t { kOff, kOn };
+
+struct Chat {
+  ChatFormat format = ChatFormat::kNone;
+  Thinking thinking = Thinking::kOff;
+};
+
+/// When the baseline's answers are so odd that the run is stopped (see find_signs()).
+struct Gates {
+  double max_invalid = 0.5;     ///< share of generated texts without an answer
+  double max_truncated = 0.5;   ///< share of generated texts cut at max-new-tokens
+  double max_one_choice = 0.9;  ///< share of the choice that is picked most
 };
 
 /// How few-shot exemplars are chosen.
@@ -40,11 +91,12 @@ enum class Exemplars : uint8_t {
 struct BenchmarkRequest {
   std::string name;
   std::filesystem::path dir;
-  Limit limit;
+  Selection selection;
   int32_t shots = 5;
   Exemplars exemplars = Exemplars::kSampled;
   int32_t max_new_tokens = 256;
   BenchmarkKind kind = BenchmarkKind::kMultipleChoice;
+  Chat chat;
 };
 
 struct Job {
@@ -69,11 +121,12 @@ struct Job {
   Model model;
   Sweep sweep;
   std::vector<BenchmarkRequest> benchmarks;
+  Gates gates;
   std::filesystem::path output_dir;
 };
 
-/// A benchmark the program knows: it gives the job file the keys NAME, NAME-limit and NAME-shots,
-/// and NAME-exemplars where answers are generated.
+/// A benchmark the program knows: it gives the job file the keys NAME, NAME-limit, NAME-sample,
+/// NAME-ids and NAME-shots, and NAME-exemplars where answers are generated.
 struct BenchmarkKeys {
   std::string name;
   BenchmarkKind kind = BenchmarkKind::kMultipleChoice;

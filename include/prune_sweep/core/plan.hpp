@@ -42,7 +42,8 @@ struct BenchmarkPlan {
   int32_t num_choices = 0;     ///< kMultipleChoice
   int32_t max_new_tokens = 0;  ///< kGeneration
   int32_t shots = 0;
-  std::string rules;  ///< canonical text of everything else that changes an answer
+  std::string rules;      ///< canonical text of everything else that changes an answer
+  std::string selection;  ///< how the questions were chosen: Selection::text()
   std::vector<QuestionInfo> questions;
 };
 
@@ -69,6 +70,7 @@ struct Plan {
   std::vector<Variant> variants;
   std::vector<BenchmarkPlan> benchmarks;
   std::vector<Unit> units;
+  Gates gates;  ///< when answers are flagged
 
   int64_t num_records() const;
 };
@@ -99,6 +101,9 @@ double unit_flops(const Plan& plan, const Unit& unit, Sharing sharing);
 /// Key of everything but the question that can change a record: [variants][benchmarks], SHA-256
 /// hex. Equal keys give equal records, in whatever plan they stand.
 std::vector<std::vector<std::string>> variant_keys(const Plan& plan);
+/// SHA-256 of the questions' names, one line `SUBJECT/DOC_ID` each: equal where the same questions
+/// were asked, however they were chosen.
+std::string question_ids_sha256(const BenchmarkPlan& benchmark);
 /// Key of a question within its benchmark, SHA-256 hex.
 std::string question_key(const BenchmarkPlan& benchmark, const QuestionInfo& question);
 

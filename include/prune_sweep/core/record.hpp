@@ -32,6 +32,9 @@ enum class StopReason : uint8_t {
 
 inline constexpr uint8_t kNotEvaluated = 255;
 
+/// The answer extracted from a text that has none.
+inline constexpr std::string_view kInvalidAnswer = "[invalid]";
+
 /// Which members are filled depends on the benchmark's kind: see columns().
 struct Record {
   std::vector<float> loglik;  // [choices]; a NaN beside a `correct` was computed, not left out
@@ -77,6 +80,10 @@ std::span<const Column> columns(BenchmarkKind kind);
 
 /// The column that says whether the headline score counts the question as right.
 uint8_t headline_correct(BenchmarkKind kind, const Record& record);
+
+/// The choice that counts as picked: the first of the largest, and the first NaN before all others,
+/// as numpy.argmax has it. Precondition: not empty.
+size_t likeliest(std::span<const float> loglik);
 
 void put_record(ByteWriter& writer, BenchmarkKind kind, const Record& record);
 /// Columns that the record was written without are missing in it. Throws Error (kInternal) for

@@ -84,6 +84,11 @@ std::string effective_edits_text(const std::vector<Edit>& edits);
 std::vector<Edit> parse_edits(
     std::string_view text, int32_t num_layers, MagnitudeScope scope, std::string_view where);
 
+/// Numbers of a list such as `0,3,7-9`, ascending. Throws Error (kBadInput) beginning with `where`
+/// for what is none, outside [0, count) or named twice; `noun` is what the numbers stand for.
+std::vector<int32_t> parse_numbers(
+    std::string_view text, std::string_view noun, int32_t count, std::string_view where);
+
 /// Layers of a list such as `0,3,7-9`, ascending. Throws as parse_edits does.
 std::vector<int32_t> parse_layers(
     std::string_view text, int32_t num_layers, std::string_view where);

@@ -21,5 +21,7 @@ std::string to_nfc(std::string_view text);
 /// `text` without the white space at its ends, as Python's str.strip(). `text` is well-formed
 /// UTF-8.
 std::string_view strip(std::string_view text);
+/// The same at its beginning only, as str.lstrip().
+std::string_view lstrip(std::string_view text);
 
 }  // namespace prune_sweep

@@ -1,0 +1,23 @@
+/// \file
+/// What published evaluations of known models lead to expect of the baseline.
+#pragma once
+
+#include <optional>
+#include <string_view>
+
+namespace prune_sweep {
+
+/// The headline score expected of a model on a benchmark.
+struct Yardstick {
+  std::string_view model;
+  std::string_view benchmark;
+  double low = 0;
+  double high = 1;
+  std::string_view source;
+};
+
+/// The yardstick for the model of this digest (Checkpoint::sha256), if it is a known one and asked
+/// in the usual way: 5 shots, no chat template.
+std::optional<Yardstick> find_yardstick(std::string_view model_sha256, std::string_view benchmark);
+
+}  // namespace prune_sweep
