@@ -37,7 +37,7 @@ def score(model, requests, *options, status=0):
     lines = [request if isinstance(request, str) else json.dumps(request) for request in requests]
     done = run_score(model, lines, *options)
     assert done.returncode == status, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    return [json.loads(line) for line in done.stdout.split("\n")[:-1]]
 
 
 def reference(path, dtype=torch.float32):
