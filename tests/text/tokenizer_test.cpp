@@ -313,4 +313,8 @@ TEST_CASE("a tokenizer.json that is broken or missing is refused by name") {
   CHECK_THROWS_WITH(read_text("[]"), ContainsSubstring("tokenizer.json: not a tokenizer"));
   CHECK_THROWS_AS(read_text(std::string(1 << 20, '[')), Error);
   CHECK_THROWS_WITH(read_text("{\"a\": \"\xff\"}"), ContainsSubstring("not JSON"));
+  // Deep enough to exhaust the stack of whoever walks through it.
+  const std::string deep = std::string(100'000, '[') + std::string(100'000, ']');
+  CHECK_THROWS_WITH(
+      read_text("{\"model\": {\"unk_token\": " + deep + "}}"), ContainsSubstring("nested deeper"));
 }
