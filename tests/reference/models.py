@@ -20,8 +20,6 @@ make_checkpoint = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(make_checkpoint)
 Shape = make_checkpoint.Shape
 
-# The models are tiny: more threads would only wait for each other.
-torch.set_num_threads(1)
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
