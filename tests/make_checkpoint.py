@@ -67,14 +67,17 @@ SHAPES = {
 }
 
 
+def eos_ids(vocab):
+    return [i for i in EOS_IDS if i < vocab] or [0]
+
+
 def config(shape, dtype):
-    eos_ids = [i for i in EOS_IDS if i < shape.vocab] or [0]
     family = FAMILIES[shape.architecture]
     return {
         "architectures": [shape.architecture],
         "attention_dropout": 0.0,
-        "bos_token_id": eos_ids[-1],
-        "eos_token_id": eos_ids[0],
+        "bos_token_id": eos_ids(shape.vocab)[-1],
+        "eos_token_id": eos_ids(shape.vocab)[0],
         "head_dim": shape.head_dim,
         "hidden_act": "silu",
         "hidden_size": shape.hidden,
@@ -168,8 +171,8 @@ def write_checkpoint(out, shape, dtype="bfloat16", shards=1, seed=0, tokenizer=N
     values = config(shape, dtype) | (changes or {})
     values = {key: value for key, value in values.items() if value is not ...}
     (out / "config.json").write_text(json.dumps(values, indent=2) + "\n")
-    eos_ids = [i for i in EOS_IDS if i < shape.vocab] or [0]
-    (out / "generation_config.json").write_text(json.dumps({"eos_token_id": eos_ids}, indent=2) + "\n")
+    generation = {"eos_token_id": eos_ids(shape.vocab)}
+    (out / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n")
 
     entries = tensors(shape)
     if shards == 1:

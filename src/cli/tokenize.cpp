@@ -12,7 +12,7 @@ namespace {
 
 nlohmann::json answer(const Tokenizer& tokenizer, const nlohmann::json& request) {
   if (request.contains("text")) {
-    return {{"ids", tokenizer.encode(request.at("text").get<std::string>())}};
+    return {{"ids", tokenizer.encode_plain(request.at("text").get<std::string>())}};
   }
   const auto ids = request.at("ids").get<std::vector<int32_t>>();
   return {{"text", tokenizer.decode(ids, SpecialTokens::kKeep)}};

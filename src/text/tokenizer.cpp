@@ -69,6 +69,7 @@ void for_each_part(std::string_view text, const Finder& finder, OnText on_text, 
 struct Tokenizer::State {
   std::string sha256;
   bool normalizes;
+  std::vector<int32_t> prefix_ids;
   std::vector<SplitPattern> splits;
   Bpe bpe;
   Finder added;             // in the text as it is given
@@ -81,6 +82,7 @@ struct Tokenizer::State {
   State(TokenizerFile file, std::string_view text, const std::string& source)
       : sha256(sha256_hex(text)),
         normalizes(file.normalizes),
+        prefix_ids(std::move(file.prefix_ids)),
         bpe(std::move(file.byte_ids), file.merges, std::move(file.whole_pieces)),
         token_bytes(std::move(file.token_bytes)),
         is_used(std::move(file.is_used)),
@@ -129,7 +131,19 @@ Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
 Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text) const {
-  if (find_invalid_utf8(text) != std::string_view::npos) return encode(replace_invalid_utf8(text));
+  std::vector<int32_t> ids = state_->prefix_ids;
+  if (!ids.empty() && text.starts_with(state_->token_bytes[static_cast<size_t>(ids.front())])) {
+    ids.clear();
+  }
+  const std::vector<int32_t> plain = encode_plain(text);
+  ids.insert(ids.end(), plain.begin(), plain.end());
+  return ids;
+}
+
+std::vector<int32_t> Tokenizer::encode_plain(std::string_view text) const {
+  if (find_invalid_utf8(text) != std::string_view::npos) {
+    return encode_plain(replace_invalid_utf8(text));
+  }
   std::vector<int32_t> ids;
   const auto append_token = [&](int32_t id) { ids.push_back(id); };
   const auto append_plain = [&](std::string_view part) { state_->append_plain(part, ids); };

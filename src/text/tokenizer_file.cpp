@@ -74,12 +74,12 @@ class Parser {
     }
     read_normalizer(member(root_, "normalizer"));
     read_pre_tokenizer(member(root_, "pre_tokenizer"));
-    read_post_processor(member(root_, "post_processor"));
     if (type_of(member(root_, "decoder"), "decoder") != "ByteLevel") {
       refuse("decoder", "only ByteLevel is supported");
     }
     read_model(member(root_, "model"));
     read_added_tokens(member(root_, "added_tokens"));
+    read_post_processor(member(root_, "post_processor"));
     return std::move(file_);
   }
 
@@ -162,29 +162,56 @@ class Parser {
     if (flag(byte_level, "use_regex", where, true)) file_.split_patterns.emplace_back(kGpt2Pattern);
   }
 
-  // lm-evaluation-harness leaves it to the tokenizer whether special tokens are put around a text,
-  // so one that adds some would give other prompts. A template of nothing but the text ($A) adds
-  // none.
+  // Reads the tokens in front of a text; called when all tokens are known.
   void read_post_processor(const Json& post_processor) {
     if (post_processor.is_null()) return;
     const std::string type = type_of(post_processor, "post_processor");
     if (type == "ByteLevel") return;  // offsets again
-    if (type == "Sequence") {
-      const Json& steps = member(post_processor, "processors");
-      if (!steps.is_array()) refuse("post_processor.processors", "is not a list");
-      for (const Json& step : steps) {
-        if (type_of(step, "post_processor") == "Sequence") {
-          refuse("post_processor", "a Sequence in a Sequence is not supported");
-        }
-        read_post_processor(step);
+    if (type == "TemplateProcessing") return read_template(post_processor);
+    if (type != "Sequence") refuse("post_processor " + type, "is not supported");
+    const Json& steps = member(post_processor, "processors");
+    if (!steps.is_array()) refuse("post_processor.processors", "is not a list");
+    for (const Json& step : steps) {
+      if (type_of(step, "post_processor") == "Sequence") {
+        refuse("post_processor", "a Sequence in a Sequence is not supported");
       }
-      return;
+      read_post_processor(step);
     }
-    if (type != "TemplateProcessing") refuse("post_processor " + type, "is not supported");
-    const Json& pieces = member(post_processor, "single");
-    if (!pieces.is_array() || pieces.size() != 1 || !pieces[0].contains("Sequence")) {
-      refuse("post_processor TemplateProcessing", "tokens put around a text are not supported");
+  }
+
+  // Special tokens, then the text ($A).
+  void read_template(const Json& processor) {
+    const Json& pieces = member(processor, "single");
+    if (!pieces.is_array() || pieces.empty() || !pieces.back().contains("Sequence")) {
+      refuse("post_processor TemplateProcessing", "tokens behind a text are not supported");
     }
+    std::vector<int32_t> prefix;
+    for (size_t i = 0; i + 1 < pieces.size(); ++i) {
+      const Json& token = member(member(pieces[i], "SpecialToken"), "id");
+      if (!token.is_string()) {
+        refuse("post_processor TemplateProcessing", "only tokens and one text are supported");
+      }
+      for (const int32_t id : template_ids(processor, token.get_ref<const std::string&>())) {
+        prefix.push_back(id);
+      }
+    }
+    // A later step puts its tokens in front of those of an earlier one.
+    file_.prefix_ids.insert(file_.prefix_ids.begin(), prefix.begin(), prefix.end());
+  }
+
+  std::vector<int32_t> template_ids(const Json& processor, const std::string& token) const {
+    const std::string where = "post_processor TemplateProcessing: " + token;
+    const Json& entry = member(member(processor, "special_tokens"), token.c_str());
+    const Json& ids = member(entry, "ids");
+    if (!ids.is_array() || ids.empty()) refuse(where, "is not in its special_tokens");
+    std::vector<int32_t> result;
+    for (const Json& id : ids) {
+      const bool is_known = id.is_number_unsigned() && id.get<uint64_t>() < file_.is_used.size() &&
+                            file_.is_used[id.get<size_t>()];
+      if (!is_known) refuse(where, "its id " + brief(id) + " is not a token's");
+      result.push_back(id.get<int32_t>());
+    }
+    return result;
   }
 
   void read_model(const Json& model) {

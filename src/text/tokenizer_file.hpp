@@ -28,6 +28,7 @@ struct TokenizerFile {
   std::vector<Merge> merges;                ///< by rank
   StringMap<int32_t> whole_pieces;  ///< tokens that a piece is before any merge (`ignore_merges`)
   std::vector<AddedToken> added_tokens;
+  std::vector<int32_t> prefix_ids;  ///< put in front of a text, unless it is asked for plain
 };
 
 /// Reads the text of a tokenizer.json; `source` names it in messages. Throws Error (kBadInput)

@@ -1,6 +1,10 @@
 """What the comparisons report when all is done: how much was compared, and how far apart it was."""
 
 import pytest
+import torch
+
+# The models are small: more threads would only wait for each other, for long where others compute, too.
+torch.set_num_threads(1)
 
 REPORT = pytest.StashKey()
 

@@ -14,6 +14,7 @@ transformers = pytest.importorskip("transformers")
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("PRUNE_SWEEP_BIN", ROOT / "build/release/bin"))
 MODEL = ROOT / "jobs/demo/model"
+STOPS = ["Question:", "</s>", "<|im_end|>"]
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +69,9 @@ def test_generated_answers_agree(run, reference):
         prompt = row["arguments"]["gen_args_0"]["arg_0"]
         ids = tokenizer(prompt, return_tensors="pt").input_ids
         with torch.no_grad():
-            output = model.generate(ids, max_new_tokens=48, do_sample=False, pad_token_id=0)
+            output = model.generate(
+                ids, max_new_tokens=48, do_sample=False, pad_token_id=0, stop_strings=STOPS, tokenizer=tokenizer)
         text = tokenizer.decode(output[0, ids.shape[1]:], skip_special_tokens=True)
-        for stop in ["Question:", "</s>", "<|im_end|>"]:
+        for stop in STOPS:
             text = text.split(stop)[0]
         assert row["resps"][0][0] == text

@@ -1,4 +1,5 @@
-"""The `score` command on texts, with the tokenizer of Qwen3-0.6B, against transformers; and what it refuses."""
+"""The `score` command on texts, with the tokenizer of Qwen3-0.6B and one like Llama 3's, against transformers; and what
+it refuses."""
 
 import subprocess
 import tarfile
@@ -8,19 +9,32 @@ import torch
 import transformers
 
 from models import BIN, ROOT, Shape, logprobs, make_checkpoint, reference, score
+from tokenizer_files import FILES, make
+
+
+def speaker(path, tokenizer_dir, **shape):
+    """A small model that speaks through a tokenizer, and transformers' view of both."""
+    shape = Shape(layers=3, hidden=32, intermediate=48, heads=4, kv_heads=2, head_dim=8, tied=True, **shape)
+    make_checkpoint.write_checkpoint(path, shape, "bfloat16", seed=5, tokenizer=tokenizer_dir)
+    return path, reference(path), transformers.AutoTokenizer.from_pretrained(tokenizer_dir)
 
 
 @pytest.fixture(scope="module")
 def qwen(tmp_path_factory):
-    """A small model that speaks through the tokenizer of Qwen3-0.6B, and transformers' view of both."""
     files = tmp_path_factory.mktemp("tokenizer")
     with tarfile.open(ROOT / "tests/data/qwen3-0.6b.tar.xz") as archive:
         archive.extractall(files)
-    path = tmp_path_factory.mktemp("qwen")
-    shape = Shape(layers=3, hidden=32, intermediate=48, heads=4, kv_heads=2, head_dim=8, vocab=151936, tied=True)
-    make_checkpoint.write_checkpoint(path, shape, "bfloat16", seed=5, tokenizer=files / "qwen3-0.6b")
-    tokenizer = transformers.AutoTokenizer.from_pretrained(files / "qwen3-0.6b")
-    return path, reference(path), tokenizer
+    return speaker(tmp_path_factory.mktemp("qwen"), files / "qwen3-0.6b", vocab=151936)
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory):
+    """Its tokenizer puts a token in front of every text."""
+    files = tmp_path_factory.mktemp("tokenizer")
+    tokenizer = make(FILES["llama-3"], [context for context, _ in PAIRS], vocab_size=400)
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<|begin_of_text|>", eos_token="<|end_of_text|>").save_pretrained(files)
+    return speaker(tmp_path_factory.mktemp("llama"), files, vocab=512, architecture="LlamaForCausalLM")
 
 
 PAIRS = [
@@ -44,16 +58,20 @@ def expected_pair(model, tokenizer, context, continuation):
     if spaces:
         continuation = context[-spaces:] + continuation
         context = context[:-spaces]
-    context_ids = tokenizer(context).input_ids if context else []
-    ids = tokenizer(context + continuation).input_ids[len(context_ids):]
-    context_ids = context_ids or [tokenizer.eos_token_id]
+    if context:
+        context_ids = tokenizer(context).input_ids
+        ids = tokenizer(context + continuation).input_ids[len(context_ids):]
+    else:
+        prefix = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+        context_ids, ids = [prefix], tokenizer(continuation, add_special_tokens=False).input_ids
     rows = logprobs(model, (context_ids + ids)[:-1])[len(context_ids) - 1:]
     total = sum(row[token] for row, token in zip(rows, ids))
     return total, all(row.argmax() == token for row, token in zip(rows, ids)), len(ids)
 
 
-def test_log_likelihoods_of_texts_agree(qwen):
-    path, model, tokenizer = qwen
+@pytest.mark.parametrize("family", ["qwen", "llama"])
+def test_log_likelihoods_of_texts_agree(family, request):
+    path, model, tokenizer = request.getfixturevalue(family)
     requests = [{"context": context, "continuation": continuation} for context, continuation in PAIRS]
     answers = score(path, requests, "--dtype", "float32")
     for (context, continuation), answer in zip(PAIRS, answers):
@@ -71,8 +89,10 @@ def test_the_greedy_continuation_is_said_to_be_greedy(qwen):
     assert made["ids"] == [best]
 
 
-def test_greedy_texts_agree(qwen):
-    path, model, tokenizer = qwen
+@pytest.mark.parametrize("family", ["qwen", "llama"])
+def test_greedy_texts_agree(family, request):
+    path, model, tokenizer = request.getfixturevalue(family)
+    eos_ids = make_checkpoint.eos_ids(model.config.vocab_size)
     prompts = ["Question: What?\nAnswer:", "a", "def f(x):\n    return", "word " * 140, "日本語"]
     answers = score(
         path, [{"prompt": prompt, "max_new_tokens": 24, "until": []} for prompt in prompts], "--dtype", "float32")
@@ -81,11 +101,11 @@ def test_greedy_texts_agree(qwen):
         with torch.no_grad():
             whole = model.generate(
                 ids, do_sample=False, max_new_tokens=24, temperature=None, top_k=None, top_p=None,
-                eos_token_id=[151645, 151643], pad_token_id=151643, attention_mask=torch.ones_like(ids))
+                eos_token_id=eos_ids, pad_token_id=eos_ids[-1], attention_mask=torch.ones_like(ids))
         new = whole[0, ids.shape[1]:].tolist()
         assert answer["ids"] == new
         assert answer["text"] == tokenizer.decode(new, skip_special_tokens=True)
-        assert answer["stop"] == ("eos" if new[-1] in (151645, 151643) else "length")
+        assert answer["stop"] == ("eos" if new[-1] in eos_ids else "length")
 
 
 def test_a_stop_string_cuts_the_text(qwen):

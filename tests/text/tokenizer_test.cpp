@@ -194,6 +194,22 @@ TEST_CASE("the forms of a tokenizer.json that mean the same give the same ids") 
   CHECK(read_text(untyped.dump()).encode("abc") == std::vector<int32_t>{3, 2});
 }
 
+TEST_CASE("a prompt begins with the tokens of the template, plain text does not") {
+  Json file = small_file();
+  file["added_tokens"] = Json::parse(R"([{"id": 4, "content": "<s>", "special": true}])");
+  file["post_processor"] = Json::parse(R"({"type": "Sequence", "processors": [
+      {"type": "ByteLevel"},
+      {"type": "TemplateProcessing",
+       "single": [{"SpecialToken": {"id": "<s>"}}, {"Sequence": {"id": "A"}}],
+       "special_tokens": {"<s>": {"id": "<s>", "ids": [4], "tokens": ["<s>"]}}}]})");
+  const Tokenizer tokenizer = read_text(file.dump());
+  CHECK(tokenizer.encode("abc") == std::vector<int32_t>{4, 3, 2});
+  CHECK(tokenizer.encode("") == std::vector<int32_t>{4});
+  CHECK(tokenizer.encode("<s>abc") == std::vector<int32_t>{4, 3, 2});
+  CHECK(tokenizer.encode("a<s>") == std::vector<int32_t>{4, 0, 4});
+  CHECK(tokenizer.encode_plain("abc") == std::vector<int32_t>{3, 2});
+}
+
 TEST_CASE("what a tokenizer.json asks for and is not supported is refused by name") {
   struct Case {
     std::string pointer;
@@ -234,7 +250,16 @@ TEST_CASE("what a tokenizer.json asks for and is not supported is refused by nam
       {"/post_processor", R"({"type": "BertProcessing"})", "post_processor BertProcessing"},
       {"/post_processor",
        R"({"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>"}}, {"Sequence": {"id": "A"}}]})",
-       "post_processor TemplateProcessing (tokens put around a text are not supported)"},
+       "post_processor TemplateProcessing: <s> (is not in its special_tokens)"},
+      {"/post_processor",
+       R"({"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "a"}}, {"Sequence": {"id": "A"}}], "special_tokens": {"a": {"ids": [4]}}})",
+       "post_processor TemplateProcessing: a (its id 4 is not a token's)"},
+      {"/post_processor",
+       R"({"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A"}}, {"SpecialToken": {"id": "a"}}]})",
+       "post_processor TemplateProcessing (tokens behind a text are not supported)"},
+      {"/post_processor",
+       R"({"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A"}}, {"Sequence": {"id": "A"}}]})",
+       "post_processor TemplateProcessing (only tokens and one text are supported)"},
       {"/decoder", "null", "decoder (has no type)"},
       {"/decoder", R"({"type": "Metaspace"})", "decoder (only ByteLevel is supported)"},
       {"/model", "[]", "model (is missing)"},
@@ -288,4 +313,8 @@ TEST_CASE("a tokenizer.json that is broken or missing is refused by name") {
   CHECK_THROWS_WITH(read_text("[]"), ContainsSubstring("tokenizer.json: not a tokenizer"));
   CHECK_THROWS_AS(read_text(std::string(1 << 20, '[')), Error);
   CHECK_THROWS_WITH(read_text("{\"a\": \"\xff\"}"), ContainsSubstring("not JSON"));
+  // Deep enough to exhaust the stack of whoever walks through it.
+  const std::string deep = std::string(100'000, '[') + std::string(100'000, ']');
+  CHECK_THROWS_WITH(
+      read_text("{\"model\": {\"unk_token\": " + deep + "}}"), ContainsSubstring("nested deeper"));
 }

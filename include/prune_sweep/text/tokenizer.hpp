@@ -16,8 +16,9 @@ namespace prune_sweep {
 enum class SpecialTokens : uint8_t { kSkip, kKeep };
 
 /// Gives the ids that the tokenizers library gives, for the components in use for byte-level BPE:
-/// normalizer NFC or none; Split patterns, then ByteLevel; model BPE. It remembers pieces of text,
-/// so that one object is not for use by several threads at once.
+/// normalizer NFC or none; Split patterns, then ByteLevel; model BPE; templates with tokens in
+/// front of the text. It remembers pieces of text, so that one object is not for use by several
+/// threads at once.
 class Tokenizer {
  public:
   /// Reads MODEL_DIR/tokenizer.json. Throws Error (kBadInput) naming the file and the component for
@@ -30,9 +31,14 @@ class Tokenizer {
   Tokenizer(Tokenizer&&) noexcept;
   Tokenizer& operator=(Tokenizer&&) noexcept;
 
+  /// Token ids of a prompt as lm-evaluation-harness encodes it by default: those of its text,
+  /// behind the tokens that the file's post-processor puts in front of a text, such as Llama 3's
+  /// <|begin_of_text|>; but not those where the text begins with the first of them.
+  std::vector<int32_t> encode(std::string_view text) const;
+
   /// Token ids of UTF-8 text, added tokens found inside it, nothing put before or after.
   /// Bytes that are not UTF-8 are taken as U+FFFD, as Python's text would hold them.
-  std::vector<int32_t> encode(std::string_view text) const;
+  std::vector<int32_t> encode_plain(std::string_view text) const;
 
   /// Text of ids; bad UTF-8 comes out as U+FFFD. Ids that no token has, such as the padding rows of
   /// an embedding, give no text, as in the tokenizers library: see has_token().
