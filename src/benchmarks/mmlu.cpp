@@ -152,10 +152,7 @@ class Mmlu final : public Benchmark {
   std::vector<std::string> stop_strings() const override { return {}; }
 
   void score(const Question& question, Record& record) const override {
-    if (record.loglik.size() != kNumChoices) {
-      throw Error(ExitStatus::kInternal, "mmlu: a record without four log-likelihoods");
-    }
-    record.correct = static_cast<int32_t>(argmax(record.loglik)) == question.gold_choice ? 1 : 0;
+    score_mmlu(std::to_string(question.gold_choice), record);
   }
 
   std::vector<std::string> samples(const Question& question, const Record& record) const override {
@@ -185,6 +182,13 @@ class Mmlu final : public Benchmark {
 
 std::unique_ptr<Benchmark> read_mmlu(const BenchmarkRequest& request) {
   return std::make_unique<Mmlu>(request);
+}
+
+void score_mmlu(std::string_view gold, Record& record) {
+  if (record.loglik.size() != kNumChoices) {
+    throw Error(ExitStatus::kInternal, "mmlu: a record without four log-likelihoods");
+  }
+  record.correct = std::to_string(argmax(record.loglik)) == gold ? 1 : 0;
 }
 
 }  // namespace prune_sweep

@@ -4,19 +4,6 @@
 
 namespace prune_sweep {
 
-namespace {
-
-/// Same bits in every column; unlike ==, a NaN equals itself.
-bool same_bytes(BenchmarkKind kind, const Record& a, const Record& b) {
-  ByteWriter bytes_a;
-  ByteWriter bytes_b;
-  put_record(bytes_a, kind, a);
-  put_record(bytes_b, kind, b);
-  return bytes_a.take() == bytes_b.take();
-}
-
-}  // namespace
-
 RecordTable::RecordTable(const Plan& plan) : num_records_by_variant_(plan.variants.size(), 0) {
   for (const BenchmarkPlan& benchmark : plan.benchmarks) {
     const size_t num_questions = benchmark.questions.size();

@@ -68,4 +68,7 @@ uint8_t headline_correct(BenchmarkKind kind, const Record& record);
 void put_record(ByteWriter& writer, BenchmarkKind kind, const Record& record);
 Record get_record(ByteReader& reader, BenchmarkKind kind);
 
+/// Same bits in every column of the kind; unlike ==, a NaN equals itself.
+bool same_bytes(BenchmarkKind kind, const Record& a, const Record& b);
+
 }  // namespace prune_sweep
