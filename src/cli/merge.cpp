@@ -63,7 +63,7 @@ Job merged_job(const std::vector<Source>& sources) {
       if (known == variants.end()) {
         variants.push_back(variant);
         job.sweep.variants.push_back({variant.name, job_edits_text(variant)});
-      } else if (known->edits != variant.edits) {
+      } else if (effective_edits_text(known->edits) != effective_edits_text(variant.edits)) {
         bad_input(
             source.run.path().string() + ": variant " + variant.name + " is `" +
                 edits_text(variant.edits) + "`",
