@@ -7,6 +7,7 @@
 
 #include "archive/archive_group.hpp"
 #include "archive/hdf5.hpp"
+#include "prune_sweep/archive/seal.hpp"
 #include "prune_sweep/core/atomic_file.hpp"
 #include "prune_sweep/core/check.hpp"
 #include "prune_sweep/core/signs.hpp"
@@ -292,9 +293,10 @@ void write_archive(
     // Made in memory, so that a full disk meets write() and not HDF5, whose files cannot be closed
     // then.
     std::vector<WrittenDataSet> written;
-    const std::string image = archive_image(plan, records, provenance, audit, written);
+    std::string bytes = archive_image(plan, records, provenance, audit, written);
+    bytes += seal_of(bytes);
     AtomicFile file(path);
-    file.write(image);
+    file.write(bytes);
     check_archive(file.path(), plan, written);
     file.publish();
   } catch (const Hdf5Error& error) {

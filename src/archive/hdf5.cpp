@@ -253,6 +253,71 @@ std::vector<hsize_t> data_set_dims(const Hdf5Id& data_set) {
   return dims;
 }
 
+std::string data_set_type(const Hdf5Id& data_set) {
+  const Hdf5Id type(H5Dget_type(data_set.get()), H5Tclose, "read a type");
+  const std::string bits = std::to_string(8 * H5Tget_size(type.get()));
+  switch (H5Tget_class(type.get())) {
+    case H5T_STRING:
+      return H5Tget_cset(type.get()) == H5T_CSET_UTF8 ? "UTF-8 string" : "string";
+    case H5T_FLOAT:
+      return "float" + bits;
+    case H5T_INTEGER:
+      return (H5Tget_sign(type.get()) == H5T_SGN_NONE ? "uint" : "int") + bits;
+    default:
+      return "another type";
+  }
+}
+
+template <typename T>
+std::vector<T> read_numbers(const Hdf5Id& data_set) {
+  hsize_t count = 1;
+  for (const hsize_t size : data_set_dims(data_set)) count *= size;
+  std::vector<T> values(count);
+  check(
+      H5Dread(
+          data_set.get(), hdf5_element<T>().number, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()),
+      "read data set " + data_set.path());
+  return values;
+}
+template std::vector<uint8_t> read_numbers(const Hdf5Id& data_set);
+template std::vector<int32_t> read_numbers(const Hdf5Id& data_set);
+template std::vector<uint64_t> read_numbers(const Hdf5Id& data_set);
+template std::vector<float> read_numbers(const Hdf5Id& data_set);
+
+std::vector<std::string> read_texts(const Hdf5Id& data_set) {
+  const Hdf5Id type(H5Dget_type(data_set.get()), H5Tclose, "read a type");
+  const size_t width = H5Tget_size(type.get());
+  hsize_t count = 1;
+  for (const hsize_t size : data_set_dims(data_set)) count *= size;
+  std::string block(count * width, '\0');
+  check(
+      H5Dread(data_set.get(), type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, block.data()),
+      "read data set " + data_set.path());
+  std::vector<std::string> texts;
+  for (size_t at = 0; at < block.size(); at += width) {
+    std::string text = block.substr(at, width);
+    text.erase(text.find_last_not_of('\0') + 1);
+    texts.push_back(std::move(text));
+  }
+  return texts;
+}
+
+std::vector<std::string> member_names(const Hdf5Id& group) {
+  const auto add = [](hid_t, const char* name, const H5L_info_t*, void* names) -> herr_t {
+    static_cast<std::vector<std::string>*>(names)->emplace_back(name);
+    return 0;
+  };
+  std::vector<std::string> names;
+  check(
+      H5Literate(group.get(), H5_INDEX_CRT_ORDER, H5_ITER_INC, nullptr, add, &names),
+      "list " + group.path());
+  return names;
+}
+
+bool has_member(const Hdf5Id& group, const std::string& name) {
+  return H5Lexists(group.get(), name.c_str(), H5P_DEFAULT) > 0;
+}
+
 void make_scale(const Hdf5Id& data_set, const std::string& name) {
   check(
       H5DSset_scale(data_set.get(), name.c_str()), "make a dimension scale of " + data_set.path());
@@ -262,6 +327,10 @@ void attach_scale(const Hdf5Id& data_set, unsigned dimension, const Hdf5Id& scal
   check(
       H5DSattach_scale(data_set.get(), scale.get(), dimension),
       "attach " + scale.path() + " to " + data_set.path());
+}
+
+bool is_attached(const Hdf5Id& data_set, unsigned dimension, const Hdf5Id& scale) {
+  return H5DSis_attached(data_set.get(), scale.get(), dimension) > 0;
 }
 
 void write_attribute(const Hdf5Id& object, std::string_view name, std::string_view text) {
@@ -289,6 +358,18 @@ void write_attribute(
     const void* value,
     const std::vector<hsize_t>& dims) {
   write_attribute_as(object, name, element_type(element), value, dims);
+}
+
+bool has_attribute(const Hdf5Id& object, const std::string& name) {
+  return H5Aexists(object.get(), name.c_str()) > 0;
+}
+
+int64_t read_number_attribute(const Hdf5Id& object, const std::string& name) {
+  const std::string action = "read attribute " + member_path(object, name);
+  const Hdf5Id attribute(H5Aopen(object.get(), name.c_str(), H5P_DEFAULT), H5Aclose, action);
+  int64_t value = 0;
+  check(H5Aread(attribute.get(), H5T_NATIVE_INT64, &value), action);
+  return value;
 }
 
 std::string read_text_attribute(const Hdf5Id& object, const std::string& name) {

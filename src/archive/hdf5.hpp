@@ -94,10 +94,21 @@ Hdf5Id create_group(const Hdf5Id& parent, std::string_view name);
 Hdf5Id create_data_set(const Hdf5Id& parent, const Hdf5DataSet& data_set);
 Hdf5Id open_data_set(const Hdf5Id& parent, const std::string& path);
 std::vector<hsize_t> data_set_dims(const Hdf5Id& data_set);
+/// "float32", "UTF-8 string": as Hdf5Element names types.
+std::string data_set_type(const Hdf5Id& data_set);
+/// All elements, dense. Of a number type that T is not, converted.
+template <typename T>
+std::vector<T> read_numbers(const Hdf5Id& data_set);
+/// Of a data set of fixed-length text, padding taken off.
+std::vector<std::string> read_texts(const Hdf5Id& data_set);
+/// Names of what is in a group, in the order it was made.
+std::vector<std::string> member_names(const Hdf5Id& group);
+bool has_member(const Hdf5Id& group, const std::string& name);
 
 /// Makes a 1-D data set a dimension scale.
 void make_scale(const Hdf5Id& data_set, const std::string& name);
 void attach_scale(const Hdf5Id& data_set, unsigned dimension, const Hdf5Id& scale);
+bool is_attached(const Hdf5Id& data_set, unsigned dimension, const Hdf5Id& scale);
 
 /// Text attributes have variable length: then every reader gives them as text.
 void write_attribute(const Hdf5Id& object, std::string_view name, std::string_view text);
@@ -115,6 +126,8 @@ requires std::is_arithmetic_v<T>
 void write_attribute(const Hdf5Id& object, std::string_view name, T value) {
   write_attribute(object, name, hdf5_element<T>(), &value, {});
 }
+bool has_attribute(const Hdf5Id& object, const std::string& name);
 std::string read_text_attribute(const Hdf5Id& object, const std::string& name);
+int64_t read_number_attribute(const Hdf5Id& object, const std::string& name);
 
 }  // namespace prune_sweep

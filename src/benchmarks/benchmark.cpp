@@ -17,6 +17,7 @@ const std::array kBenchmarks{
         .kind = BenchmarkKind::kMultipleChoice,
         .num_choices = 4,
         .rules = "lm-eval mmlu 1.0 (group 2)",
+        .score = score_mmlu,
         .read = read_mmlu},
     BenchmarkInfo{
         .name = "gsm8k",
@@ -24,6 +25,7 @@ const std::array kBenchmarks{
         .kind = BenchmarkKind::kGeneration,
         .num_choices = 0,
         .rules = "lm-eval gsm8k 3.0",
+        .score = score_gsm8k,
         .read = read_gsm8k},
 };
 

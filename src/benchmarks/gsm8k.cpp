@@ -143,12 +143,8 @@ class Gsm8k final : public Benchmark {
   }
 
   void score(const Question& question, Record& record) const override {
-    const std::string gold = normalized_answer(question.target);
     if (thinking_ == Thinking::kOn) record.response = without_thoughts(record.response);
-    record.strict_answer = strict_match(record.response);
-    record.flexible_answer = flexible_extract(record.response);
-    record.strict_correct = normalized_answer(record.strict_answer) == gold ? 1 : 0;
-    record.flexible_correct = normalized_answer(record.flexible_answer) == gold ? 1 : 0;
+    score_gsm8k(normalized_answer(question.target), record);
   }
 
   std::vector<std::string> samples(const Question& question, const Record& record) const override {
@@ -180,6 +176,13 @@ class Gsm8k final : public Benchmark {
 
 std::unique_ptr<Benchmark> read_gsm8k(const BenchmarkRequest& request, const PromptStyle& style) {
   return std::make_unique<Gsm8k>(request, style);
+}
+
+void score_gsm8k(std::string_view gold, Record& record) {
+  record.strict_answer = strict_match(record.response);
+  record.flexible_answer = flexible_extract(record.response);
+  record.strict_correct = normalized_answer(record.strict_answer) == gold ? 1 : 0;
+  record.flexible_correct = normalized_answer(record.flexible_answer) == gold ? 1 : 0;
 }
 
 std::string strict_match(std::string_view response) {

@@ -13,6 +13,9 @@ namespace prune_sweep {
 /// Reads DIR/test.jsonl and, for exemplars, DIR/train.jsonl: objects with `question` and `answer`.
 std::unique_ptr<Benchmark> read_gsm8k(const BenchmarkRequest& request, const PromptStyle& style);
 
+/// Answers and their correctness from `response`; `gold` is a normalized answer.
+void score_gsm8k(std::string_view gold, Record& record);
+
 /// The filter strict-match: group 1 of the first match of `#### (\-?[0-9\.\,]+)`, or `[invalid]`.
 std::string strict_match(std::string_view response);
 

@@ -181,12 +181,7 @@ class Mmlu final : public Benchmark {
   std::vector<std::string> stop_strings() const override { return {}; }
 
   void score(const Question& question, Record& record) const override {
-    if (record.loglik.size() != kNumChoices) {
-      throw Error(ExitStatus::kInternal, "mmlu: a record without four log-likelihoods");
-    }
-    const auto picked = static_cast<int32_t>(likeliest(record.loglik));
-    record.correct = picked == question.gold_choice ? 1 : 0;
-    record.gold_probability = share_of(record.loglik, static_cast<size_t>(question.gold_choice));
+    score_mmlu(std::to_string(question.gold_choice), record);
   }
 
   std::vector<std::string> samples(const Question& question, const Record& record) const override {
@@ -216,6 +211,18 @@ class Mmlu final : public Benchmark {
 
 std::unique_ptr<Benchmark> read_mmlu(const BenchmarkRequest& request, const PromptStyle& style) {
   return std::make_unique<Mmlu>(request, style);
+}
+
+void score_mmlu(std::string_view gold, Record& record) {
+  if (record.loglik.size() != kNumChoices) {
+    throw Error(ExitStatus::kInternal, "mmlu: a record without four log-likelihoods");
+  }
+  const size_t gold_choice = gold.size() == 1 ? std::string_view("0123").find(gold) : gold.npos;
+  if (gold_choice == gold.npos) {
+    throw Error(ExitStatus::kInternal, "mmlu: a gold choice that is not 0, 1, 2 or 3");
+  }
+  record.correct = likeliest(record.loglik) == gold_choice ? 1 : 0;
+  record.gold_probability = share_of(record.loglik, gold_choice);
 }
 
 }  // namespace prune_sweep

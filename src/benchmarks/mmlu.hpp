@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <string_view>
 
 #include "prune_sweep/benchmarks/benchmark.hpp"
 
@@ -14,5 +15,8 @@ namespace prune_sweep {
 /// `question,choice0,choice1,choice2,choice3,answer` and then rows with an answer of 0..3 (the
 /// hub's export); or rows at once, with an answer of A..D (the authors' tarball).
 std::unique_ptr<Benchmark> read_mmlu(const BenchmarkRequest& request, const PromptStyle& style);
+
+/// `correct` from `loglik`; `gold` is the index of the right choice.
+void score_mmlu(std::string_view gold, Record& record);
 
 }  // namespace prune_sweep

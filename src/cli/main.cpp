@@ -26,7 +26,12 @@ constexpr std::string_view kHelp =
                                  everything that can be known to fail; with --digest the weights' SHA-256 too
   prune-sweep status RUN [--json] [--watch] [--exit-code]
                                  how far a run is
+  prune-sweep explain RUN VARIANT
+                                 why a variant is not done yet, or what happened to it
+  prune-sweep verify RUN | ARCHIVE
+                                 finds any altered byte of journals or archive, and numbers that contradict each other
   prune-sweep pack RUN           journals -> archive.h5
+  prune-sweep merge OUT RUN...   one run directory from several; resumable as any other
   prune-sweep samples RUN --benchmark=B --variant=V
                                  JSON Lines in the samples format of lm-evaluation-harness
   prune-sweep tokenize MODEL_DIR JSON Lines: {"text"} -> {"ids"}, {"ids"} -> {"text"}
@@ -50,7 +55,10 @@ constexpr std::array kCommands{
     CommandRow{"status", command_status},
     CommandRow{"tokenize", command_tokenize},
     CommandRow{"samples", command_samples},
+    CommandRow{"explain", command_explain},
+    CommandRow{"verify", command_verify},
     CommandRow{"pack", command_pack},
+    CommandRow{"merge", command_merge},
 };
 
 /// `score` needs the engine, which only the evaluator program has: becomes that program.

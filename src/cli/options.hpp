@@ -45,5 +45,8 @@ int command_status(const CommandLine& line);
 int command_tokenize(const CommandLine& line);
 int command_samples(const CommandLine& line);
 int command_pack(const CommandLine& line);
+int command_verify(const CommandLine& line);
+int command_merge(const CommandLine& line);
+int command_explain(const CommandLine& line);
 
 }  // namespace prune_sweep

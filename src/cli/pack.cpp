@@ -5,6 +5,7 @@
 #include <ctime>
 
 #include "cli/options.hpp"
+#include "cli/run_files.hpp"
 #include "prune_sweep/archive/archive.hpp"
 #include "prune_sweep/core/check.hpp"
 #include "prune_sweep/sweep/history.hpp"
@@ -64,15 +65,24 @@ Audit audit_of(const History& history) {
 
 }  // namespace
 
+Plan read_plan(const RunDir& run) {
+  return plan_from_json(read_text_file(run.plan()), run.plan().string());
+}
+
+void write_archive_of(const RunDir& run, const Plan& plan, const History& history) {
+  write_archive(
+      run.archive(), plan, history.records, provenance_of(run, history), audit_of(history));
+}
+
 int command_pack(const CommandLine& line) {
   line.require_only({}, 1);
   if (line.positional.empty()) bad_input("pack", "needs a run directory");
   const RunDir run(line.positional.front());
   run.require_run();
-  const Plan plan = plan_from_json(read_text_file(run.plan()), run.plan().string());
-  const History history = read_history(plan, run.journals());
-  write_archive(
-      run.archive(), plan, history.records, provenance_of(run, history), audit_of(history));
+  // While a start goes on it has the lock, and what is committed so far is packed.
+  const std::optional<RunLock> lock = RunLock::if_free(run);
+  const Plan plan = read_plan(run);
+  write_archive_of(run, plan, read_history(plan, run.journals()));
   return 0;
 }
 

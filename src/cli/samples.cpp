@@ -2,31 +2,13 @@
 #include <cstdio>
 
 #include "cli/options.hpp"
+#include "cli/run_files.hpp"
 #include "prune_sweep/core/check.hpp"
 #include "prune_sweep/inputs/inputs.hpp"
 #include "prune_sweep/sweep/history.hpp"
 #include "prune_sweep/sweep/run_dir.hpp"
 
 namespace prune_sweep {
-
-namespace {
-
-/// Index of the element of this name; an unknown name lists the known ones.
-template <typename Named>
-int32_t index_of(const std::vector<Named>& list, const std::string& name, const char* what) {
-  std::vector<std::string> names;
-  for (const Named& element : list) names.push_back(element.name);
-  const auto found = std::find(names.begin(), names.end(), name);
-  if (found == names.end()) {
-    bad_input(
-        std::string("--") + what + "=" + printable(name),
-        "is not in the run",
-        "Known: " + listed(names) + ".");
-  }
-  return static_cast<int32_t>(found - names.begin());
-}
-
-}  // namespace
 
 int command_samples(const CommandLine& line) {
   line.require_only({"benchmark", "variant"}, 1);
@@ -35,9 +17,9 @@ int command_samples(const CommandLine& line) {
   }
   const RunDir run(line.positional.front());
   run.require_run();
-  const Plan plan = plan_from_json(read_text_file(run.plan()), run.plan().string());
-  const int32_t benchmark = index_of(plan.benchmarks, line.flags.at("benchmark"), "benchmark");
-  const int32_t variant = index_of(plan.variants, line.flags.at("variant"), "variant");
+  const Plan plan = read_plan(run);
+  const int32_t benchmark = index_of(plan.benchmarks, line.flags.at("benchmark"), "--benchmark");
+  const int32_t variant = index_of(plan.variants, line.flags.at("variant"), "--variant");
   const Inputs inputs = read_inputs(read_job(run.job(), {}, benchmark_keys()));
   const History history = read_history(plan, run.journals());
   const Benchmark& source = *inputs.benchmarks.at(static_cast<size_t>(benchmark));

@@ -11,15 +11,6 @@ namespace prune_sweep {
 
 namespace {
 
-nlohmann::json read_status(const RunDir& run) {
-  const std::string text = read_text_file(run.status());
-  try {
-    return nlohmann::json::parse(text);
-  } catch (const nlohmann::json::exception& error) {
-    bad_input(run.status().string(), printable(error.what(), 200));
-  }
-}
-
 void print_status(const nlohmann::json& status) {
   std::printf(
       "%s: %ld of %ld records, %d of %d variants complete",
@@ -46,6 +37,20 @@ int exit_status(const RunDir& run) {
   return static_cast<int>(status);
 }
 
+/// Once, or with --watch until the run has ended.
+void show_status(const RunDir& run, const CommandLine& line) {
+  while (true) {
+    const auto status = nlohmann::json::parse(read_text_file(run.status()));
+    if (line.has("json")) {
+      std::printf("%s\n", status.dump(1).c_str());
+    } else {
+      print_status(status);
+    }
+    if (!line.has("watch") || status.at("state") != "running") return;
+    std::this_thread::sleep_for(std::chrono::seconds(2));
+  }
+}
+
 }  // namespace
 
 int command_status(const CommandLine& line) {
@@ -53,15 +58,10 @@ int command_status(const CommandLine& line) {
   if (line.positional.empty()) bad_input("status", "needs a run directory");
   const RunDir run(line.positional.front());
   run.require_run();
-  while (true) {
-    const nlohmann::json status = read_status(run);
-    if (line.has("json")) {
-      std::printf("%s\n", status.dump(1).c_str());
-    } else {
-      print_status(status);
-    }
-    if (!line.has("watch") || status.at("state") != "running") break;
-    std::this_thread::sleep_for(std::chrono::seconds(2));
+  try {
+    show_status(run, line);
+  } catch (const nlohmann::json::exception& error) {
+    bad_input(run.status().string(), printable(error.what(), 200));
   }
   return line.has("exit-code") ? exit_status(run) : 0;
 }

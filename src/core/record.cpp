@@ -143,4 +143,12 @@ Record get_record(ByteReader& reader, BenchmarkKind kind) {
   return record;
 }
 
+bool same_bytes(BenchmarkKind kind, const Record& a, const Record& b) {
+  ByteWriter bytes_a;
+  ByteWriter bytes_b;
+  put_record(bytes_a, kind, a);
+  put_record(bytes_b, kind, b);
+  return bytes_a.take() == bytes_b.take();
+}
+
 }  // namespace prune_sweep

@@ -87,7 +87,8 @@ std::string holder_elsewhere(const RunDir& run, int lock_fd) {
 std::string lock_file(const RunDir& run, int fd) {
   if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) disk_error("lock", run.lock().string(), errno);
-    return printable(read_text_file(run.lock()), 200);
+    const std::string text = read_text_file(run.lock());
+    return text.empty() ? "a process that has just begun" : printable(text, 200);
   }
   const std::string holder = holder_elsewhere(run, fd);
   if (!holder.empty()) return holder;

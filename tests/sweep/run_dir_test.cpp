@@ -262,6 +262,15 @@ TEST_CASE("whoever gets the lock removes what killed processes have left half-wr
   CHECK(fs::exists(dir.path() / ".7.tmp"));
 }
 
+TEST_CASE("a holder that has not yet written its name has the lock all the same") {
+  const TempDir dir;
+  const RunDir run(dir.path());
+  LockHolder holder(run);
+  dir.write("lock", "");
+  CHECK_THAT(refusal_of([&] { RunLock{run}; }), ContainsSubstring("another start is running"));
+  CHECK_FALSE(RunLock::if_free(run));
+}
+
 TEST_CASE("a holder on a host that file locks do not reach is believed while it writes") {
   const TempDir dir;
   const RunDir run(dir.path());

@@ -25,7 +25,7 @@ SMALL = [
 ]
 
 
-def prune_sweep(*arguments, ranks=None, check=True, timeout=300, env=None, stdin=None, cwd=None):
+def prune_sweep(*arguments, ranks=None, check=True, timeout=300, env=None, stdin=None, cwd=None, preexec=None):
     """Runs the program, under mpirun when `ranks` is given."""
     command = [str(BIN / "prune-sweep"), *map(str, arguments)]
     if ranks is not None:
@@ -37,6 +37,7 @@ def prune_sweep(*arguments, ranks=None, check=True, timeout=300, env=None, stdin
         timeout=timeout,
         input=stdin,
         cwd=cwd,
+        preexec_fn=preexec,
         env={**os.environ, **(env or {})},
     )
     if check:

@@ -58,6 +58,8 @@ struct BenchmarkInfo {
   int32_t num_choices;  ///< kMultipleChoice, else 0
   /// Version of prompt and score rules; part of every record's key. Change it when a rule changes.
   std::string_view rules;
+  /// As Benchmark::score, from the short gold of tables: what an archive alone lets us make again.
+  void (*score)(std::string_view gold, Record& record);
   /// Reads the data files. Throws Error (kBadInput) naming file and line.
   std::unique_ptr<Benchmark> (*read)(const BenchmarkRequest& request, const PromptStyle& style);
 };

@@ -90,4 +90,7 @@ void put_record(ByteWriter& writer, BenchmarkKind kind, const Record& record);
 /// bytes that end early and for more columns than there are.
 Record get_record(ByteReader& reader, BenchmarkKind kind);
 
+/// Same bits in every column of the kind; unlike ==, a NaN equals itself.
+bool same_bytes(BenchmarkKind kind, const Record& a, const Record& b);
+
 }  // namespace prune_sweep

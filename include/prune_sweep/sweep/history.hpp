@@ -53,6 +53,8 @@ class HistoryBuilder {
   /// All entries of a file, damage counted.
   void add(const Replay& replay);
 
+  /// What has been added so far.
+  const History& history() const { return history_; }
   History take() { return std::move(history_); }
 
  private:
