@@ -23,13 +23,18 @@ Schedule::Schedule(const Plan& plan, const std::vector<int32_t>& open)
   }
 }
 
-std::optional<size_t> Schedule::group_for(int32_t worker) const {
+Schedule::OpenUnits::const_iterator Schedule::longest(const OpenUnits& open, const Fits& fits) {
+  return std::find_if(
+      open.begin(), open.end(), [&](const auto& entry) { return !fits || fits(entry.second); });
+}
+
+std::optional<size_t> Schedule::group_for(int32_t worker, const Fits& fits) const {
   std::optional<size_t> best;
   double best_share = 0;
   const auto own = group_of_worker_.find(worker);
   for (size_t i = 0; i < groups_.size(); ++i) {
     const Group& group = groups_[i];
-    if (group.open.empty()) continue;
+    if (longest(group.open, fits) == group.open.end()) continue;
     if (group.has_baseline || (own != group_of_worker_.end() && own->second == i)) return i;
     const double share = group.open_flops / static_cast<double>(1 + group.workers.size());
     if (!best || share > best_share) {
@@ -40,16 +45,17 @@ std::optional<size_t> Schedule::group_for(int32_t worker) const {
   return best;
 }
 
-std::optional<int32_t> Schedule::next(int32_t worker) {
-  const auto chosen = group_for(worker);
+std::optional<int32_t> Schedule::next(int32_t worker, const Fits& fits) {
+  const auto chosen = group_for(worker, fits);
   if (!chosen) return std::nullopt;
   const auto previous = group_of_worker_.find(worker);
   if (previous != group_of_worker_.end()) groups_[previous->second].workers.erase(worker);
   group_of_worker_[worker] = *chosen;
   Group& group = groups_[*chosen];
   group.workers.insert(worker);
-  const auto [negative_flops, unit] = *group.open.begin();
-  group.open.erase(group.open.begin());
+  const auto taken = longest(group.open, fits);
+  const auto [negative_flops, unit] = *taken;
+  group.open.erase(taken);
   group.open_flops += negative_flops;
   --num_open_;
   ++num_leased_;

@@ -24,6 +24,14 @@ struct Attempt {
   std::string outcome;  ///< "committed" or the failure's text
 };
 
+/// A question that is not evaluated for some variants, and why.
+struct Quarantine {
+  int32_t benchmark = 0;
+  int32_t question = 0;
+  std::vector<int32_t> variants;
+  std::string reason;
+};
+
 struct History {
   explicit History(const Plan& plan) : records(plan) {}
 
@@ -31,6 +39,7 @@ struct History {
   std::vector<StartEntry> starts;
   std::vector<WorkerEntry> workers;
   std::vector<Attempt> attempts;
+  std::vector<Quarantine> quarantines;  ///< those that no later result made void
   /// Records that were there already: the same bits again, or others. The first one stays.
   int64_t num_duplicates_same = 0;
   int64_t num_duplicates_different = 0;
@@ -48,10 +57,11 @@ class HistoryBuilder {
   /// All entries of a file, damage counted.
   void add(const Replay& replay);
 
-  History take() { return std::move(history_); }
+  History take();
 
  private:
   void add_result(const ResultEntry& entry);
+  void add_quarantine(const QuarantineEntry& entry);
   void add_record(
       const std::string& variant_key,
       const std::string& question_key,
