@@ -14,8 +14,9 @@
 namespace prune_sweep {
 
 /// Deals out the open units of a plan. Rules, in order: units with the baseline first; a worker
-/// keeps its group of variants, whose edited weights it holds; else it takes the group with the
-/// most work per worker already on it; within a group the longest unit first.
+/// keeps its group of variants, whose edited weights it holds, but not where that would leave a
+/// much longer unit to the very end; else it takes the group with the most work per worker already
+/// on it; within a group the longest unit first.
 class Schedule {
  public:
   /// `open` are the indices in plan.units that still have work.
@@ -50,6 +51,8 @@ class Schedule {
 
   /// The longest unit of a group that fits; the end when none does.
   static OpenUnits::const_iterator longest(const OpenUnits& open, const Fits& fits);
+  /// The group whose next unit must not wait any longer, if there is one.
+  std::optional<size_t> urgent_group(const Group& own, const Fits& fits) const;
   std::optional<size_t> group_for(int32_t worker, const Fits& fits) const;
 
   const Plan* plan_;
