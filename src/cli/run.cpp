@@ -6,10 +6,12 @@
 #include <array>
 #include <chrono>
 #include <cstdio>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <thread>
 
 #include "cli/options.hpp"
+#include "cli/run_options.hpp"
 #include "prune_sweep/core/check.hpp"
 #include "prune_sweep/inputs/inputs.hpp"
 #include "prune_sweep/sweep/child_process.hpp"
@@ -64,7 +66,7 @@ void add_log_file(const RunDir& run, int rank) {
 }
 
 /// The archive is made by a process of its own: whatever happens to it, the journal is untouched.
-void pack(const RunDir& run) {
+void pack(const RunDir& run, const std::function<void()>& while_waiting) {
   ChildProcess packer(sibling_program("prune-sweep"), {"pack", run.path().string()}, std::nullopt);
   const double deadline_s = now_s() + kPackTimeout_s;
   std::optional<std::string> ended;
@@ -72,6 +74,7 @@ void pack(const RunDir& run) {
     if (now_s() > deadline_s) {
       throw Error(ExitStatus::kDisk, run.archive().string(), "packing took more than ten minutes");
     }
+    while_waiting();
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
   }
   if (packer.exit_status() != 0) {
@@ -84,7 +87,8 @@ void pack(const RunDir& run) {
 }
 
 RunRequest read_request(const CommandLine& line, double started_s) {
-  line.require_only({}, 1);
+  line.require_only(run_options(), 1);
+  const RunLimits limits = run_limits(line, started_s);
   Job job = job_of(line);
   const RunDir run(job.output_dir);
   run.require_usable();
@@ -97,10 +101,13 @@ RunRequest read_request(const CommandLine& line, double started_s) {
       std::move(plan),
       line.text,
       PRUNE_SWEEP_VERSION,
-      started_s};
+      started_s,
+      limits,
+      line.has("retry-failed") ? QuarantineUse::kRetry : QuarantineUse::kKeep,
+      {}};
 }
 
-int run_rank_0(MpiLink& link, StopSignals& signals, const CommandLine& line, double started_s) {
+RunEnd run_rank_0(MpiLink& link, StopSignals& signals, const CommandLine& line, double started_s) {
   try {
     const RunRequest request = read_request(line, started_s);
     request.run.create();
@@ -114,16 +121,16 @@ int run_rank_0(MpiLink& link, StopSignals& signals, const CommandLine& line, dou
         link.size() == 1 ? "" : "s",
         request.run.path().c_str());
     std::fflush(stdout);
-    const ExitStatus status =
-        run_master_rank(link, signals, request, [&request] { pack(request.run); });
+    const RunEnd end = run_master_rank(link, signals, request, [&](const auto& while_waiting) {
+      pack(request.run, while_waiting);
+    });
     if (std::filesystem::exists(request.run.archive())) {
       std::printf("archive: %s\n", request.run.archive().c_str());
     }
-    return static_cast<int>(status);
+    return end;
   } catch (const Error& error) {
-    dismiss_workers(link);
     spdlog::error("{}", error.what());
-    return static_cast<int>(error.status());
+    return {error.status()};
   }
 }
 
@@ -136,9 +143,17 @@ int command_run(const CommandLine& line) {
   // ours are.
   MpiLink link(nullptr, nullptr);
   set_log_pattern(link.rank());
-  if (link.rank() == 0) return run_rank_0(link, signals, line, started_s);
-  run_worker_rank(link, signals);
-  return 0;
+  RunEnd end;
+  if (link.rank() == 0) {
+    end = run_rank_0(link, signals, line, started_s);
+    dismiss_workers(link, end.leave);
+  } else {
+    end.leave = run_worker_rank(link, signals);
+  }
+  const int exit_status = static_cast<int>(end.status);
+  if (end.leave == Leave::kAlone) link.leave_alone(exit_status);
+  link.finalize(exit_status);
+  return exit_status;
 }
 
 }  // namespace prune_sweep

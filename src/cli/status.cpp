@@ -19,8 +19,8 @@ void print_status(const nlohmann::json& status) {
       status.at("num_records_total").get<int64_t>(),
       status.at("num_variants_complete").get<int>(),
       status.at("num_variants").get<int>());
-  const auto given_up = status.at("num_units_given_up").get<int64_t>();
-  if (given_up > 0) std::printf(", %ld units given up", given_up);
+  const auto quarantined = status.at("num_quarantined").get<int64_t>();
+  if (quarantined > 0) std::printf(", %ld questions in quarantine", quarantined);
   const auto left_s = status.at("time_left_s").get<double>();
   if (status.at("state") == "running" && left_s >= 0) std::printf(", %.0f s left", left_s);
   std::printf("\n");

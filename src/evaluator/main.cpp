@@ -9,8 +9,10 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 #include "evaluator/faults.hpp"
 #include "prune_sweep/core/check.hpp"
@@ -37,21 +39,44 @@ void detach_from_launcher(pid_t supervisor) {
   ::sched_setaffinity(0, sizeof all, &all);
 }
 
-/// Tells the supervisor that work goes on, but not more often than it needs to know.
-class Heartbeat {
+/// Thrown at a batch's end when the lease is no longer wanted.
+struct Revoked {};
+
+/// The supervisor's messages, read in order; while a lease is worked on, only a word about it is
+/// acted upon.
+class Conversation {
  public:
-  explicit Heartbeat(Channel& channel) : channel_(channel) {}
+  explicit Conversation(Channel& channel) : channel_(channel) {}
+
+  /// Nothing when the supervisor is gone.
+  std::optional<Message> next() {
+    if (waiting_.empty()) return channel_.receive();
+    Message message = std::move(waiting_.front());
+    waiting_.pop_front();
+    return message;
+  }
 
   void set_lease(int32_t unit, int32_t attempt) { progress_ = {unit, attempt}; }
+
+  /// Says that work goes on, not more often than anybody needs to know. Throws Revoked.
   void beat() {
     const auto now = std::chrono::steady_clock::now();
     if (std::chrono::duration<double>(now - last_).count() < kProgressEvery_s) return;
     last_ = now;
     channel_.send(progress_);
+    while (auto message = channel_.poll()) {
+      const auto* revoke = std::get_if<Revoke>(&*message);
+      if (revoke == nullptr) {
+        waiting_.push_back(std::move(*message));
+      } else if (revoke->unit == progress_.unit && revoke->attempt == progress_.attempt) {
+        throw Revoked{};
+      }
+    }
   }
 
  private:
   Channel& channel_;
+  std::deque<Message> waiting_;
   Progress progress_{-1, 0};
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
@@ -65,24 +90,27 @@ int serve(pid_t supervisor) {
   Channel channel(kChannelFd);
   const char* faults_text = std::getenv("PRUNE_SWEEP_FAULTS");
   const Faults faults(faults_text != nullptr ? faults_text : "", kChannelFd);
-  Heartbeat heartbeat(channel);
+  Conversation conversation(channel);
   std::optional<Evaluator> evaluator;
   Failure failure;
-  while (auto message = channel.receive()) {
+  while (auto message = conversation.next()) {
     try {
       if (const auto* setup = std::get_if<Setup>(&*message)) {
         failure = {};
         faults.on_setup();
-        evaluator.emplace(*setup, [&heartbeat] { heartbeat.beat(); });
+        evaluator.emplace(*setup, [&conversation] { conversation.beat(); });
         channel.send(evaluator->ready());
       } else if (const auto* lease = std::get_if<Lease>(&*message)) {
         failure = {.unit = lease->unit, .attempt = lease->attempt};
-        heartbeat.set_lease(lease->unit, lease->attempt);
+        conversation.set_lease(lease->unit, lease->attempt);
         faults.on_lease(*lease);
         channel.send(evaluator.value().evaluate(*lease));
-      } else {
+      } else if (!std::holds_alternative<Revoke>(*message)) {
         return 0;
       }
+    } catch (const Revoked&) {
+      failure.failure = FailureClass::kRevoked;
+      channel.send(failure);
     } catch (const Error& error) {
       failure.failure = failure_class(error);
       failure.text = error.what();

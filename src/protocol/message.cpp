@@ -10,14 +10,23 @@ namespace prune_sweep {
 
 namespace {
 
-constexpr uint16_t kProtocolVersion = 1;
+constexpr uint16_t kProtocolVersion = 2;
 constexpr std::array<std::string_view, std::variant_size_v<Message>> kNames{
-    "Setup", "Ready", "Lease", "Progress", "Result", "Failure", "Committed", "Stop"};
+    "Setup",
+    "Ready",
+    "Lease",
+    "Progress",
+    "Result",
+    "Failure",
+    "Committed",
+    "Stop",
+    "Heartbeat",
+    "Revoke"};
 
 // The fields of every message, once: writing and reading iterate them in this order.
 template <typename Visit>
 void fields(Setup& m, Visit visit) {
-  visit(m.job_text, m.questions_sha256, m.num_threads);
+  visit(m.job_text, m.questions_sha256, m.num_threads, m.patience.evaluator_s, m.patience.rank_s);
 }
 template <typename Visit>
 void fields(Ready& m, Visit visit) {
@@ -40,8 +49,16 @@ void fields(Committed& m, Visit visit) {
   visit(m.unit);
 }
 template <typename Visit>
-void fields(Stop&, Visit visit) {
-  visit();
+void fields(Stop& m, Visit visit) {
+  visit(m.leave);
+}
+template <typename Visit>
+void fields(Heartbeat& m, Visit visit) {
+  visit(m.state);
+}
+template <typename Visit>
+void fields(Revoke& m, Visit visit) {
+  visit(m.unit, m.attempt);
 }
 
 template <typename M>

@@ -7,8 +7,10 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <string_view>
+#include <thread>
 #include <utility>
 
 #include "prune_sweep/core/check.hpp"
@@ -20,6 +22,7 @@ namespace prune_sweep {
 namespace {
 
 constexpr int kChannelFd = 3;
+constexpr int kMaxReap_ms = 5000;
 
 void spawn_check(int error_number, std::string_view call) {
   if (error_number != 0) throw Error(ExitStatus::kInternal, call, std::strerror(error_number));
@@ -107,9 +110,11 @@ ChildProcess::ChildProcess(
 }
 
 ChildProcess::~ChildProcess() {
-  if (pid_ < 0 || ended_) return;
+  if (pid_ < 0) return;
   kill();
-  while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
+  // A process inside a driver may not die even of SIGKILL; then it stays behind as a zombie.
+  for (int waited_ms = 0; !ended() && waited_ms < kMaxReap_ms; ++waited_ms) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
 }
 

@@ -1,5 +1,7 @@
 #include "prune_sweep/sweep/history.hpp"
 
+#include <algorithm>
+#include <set>
 #include <utility>
 
 #include "prune_sweep/core/digest.hpp"
@@ -80,6 +82,34 @@ void HistoryBuilder::add_result(const ResultEntry& entry) {
   }
 }
 
+void HistoryBuilder::add_quarantine(const QuarantineEntry& entry) {
+  const auto question = question_by_key_.find(entry.question_key);
+  if (question == question_by_key_.end()) return;
+  Quarantine quarantine{question->second.first, question->second.second, {}, entry.reason};
+  for (const std::string& key : entry.variant_keys) {
+    const auto places = places_by_key_.find(key);
+    if (places == places_by_key_.end()) continue;
+    for (const int32_t variant : places->second.variants) {
+      if (std::find(quarantine.variants.begin(), quarantine.variants.end(), variant) ==
+          quarantine.variants.end()) {
+        quarantine.variants.push_back(variant);
+      }
+    }
+  }
+  if (!quarantine.variants.empty()) history_.quarantines.push_back(std::move(quarantine));
+}
+
+History HistoryBuilder::take() {
+  // A question that was tried again with success is in quarantine no longer.
+  for (Quarantine& quarantine : history_.quarantines) {
+    std::erase_if(quarantine.variants, [&](int32_t variant) {
+      return history_.records.find({quarantine.benchmark, variant, quarantine.question}) != nullptr;
+    });
+  }
+  std::erase_if(history_.quarantines, [](const Quarantine& each) { return each.variants.empty(); });
+  return std::move(history_);
+}
+
 void HistoryBuilder::add(const JournalEntry& entry) {
   if (const auto* start = std::get_if<StartEntry>(&entry)) {
     history_.starts.push_back(*start);
@@ -97,6 +127,11 @@ void HistoryBuilder::add(const JournalEntry& entry) {
          failure->started_s,
          failure->elapsed_s,
          failure->text});
+  } else if (const auto* quarantine = std::get_if<QuarantineEntry>(&entry)) {
+    add_quarantine(*quarantine);
+  } else if (const auto* duplicate = std::get_if<DuplicateEntry>(&entry)) {
+    history_.num_duplicates_same += duplicate->num_same;
+    history_.num_duplicates_different += duplicate->num_different;
   } else {
     add_result(std::get<ResultEntry>(entry));
   }

@@ -39,6 +39,13 @@ void put(ByteWriter& writer, const FailureEntry& e) {
   writer.put(e.unit).put(e.attempt).put(e.rank).put(e.started_s).put(e.elapsed_s);
   writer.put(e.given_up).put(std::string_view(e.text));
 }
+void put(ByteWriter& writer, const QuarantineEntry& e) {
+  writer.put(e.unit).put(e.rank).put(e.at_s).put(e.variant_keys);
+  writer.put(std::string_view(e.question_key)).put(std::string_view(e.reason));
+}
+void put(ByteWriter& writer, const DuplicateEntry& e) {
+  writer.put(e.unit).put(e.attempt).put(e.rank).put(e.num_same).put(e.num_different);
+}
 
 StartEntry get_start(ByteReader& reader) {
   StartEntry e;
@@ -83,6 +90,25 @@ FailureEntry get_failure(ByteReader& reader) {
   e.text = reader.get<std::string>();
   return e;
 }
+QuarantineEntry get_quarantine(ByteReader& reader) {
+  QuarantineEntry e;
+  e.unit = reader.get<int32_t>();
+  e.rank = reader.get<int32_t>();
+  e.at_s = reader.get<double>();
+  e.variant_keys = reader.get<std::vector<std::string>>();
+  e.question_key = reader.get<std::string>();
+  e.reason = reader.get<std::string>();
+  return e;
+}
+DuplicateEntry get_duplicate(ByteReader& reader) {
+  DuplicateEntry e;
+  e.unit = reader.get<int32_t>();
+  e.attempt = reader.get<int32_t>();
+  e.rank = reader.get<int32_t>();
+  e.num_same = reader.get<int64_t>();
+  e.num_different = reader.get<int64_t>();
+  return e;
+}
 
 std::optional<JournalEntry> get_entry(uint16_t type, ByteReader& reader) {
   switch (type) {
@@ -94,6 +120,10 @@ std::optional<JournalEntry> get_entry(uint16_t type, ByteReader& reader) {
       return get_result(reader);
     case 3:
       return get_failure(reader);
+    case 4:
+      return get_quarantine(reader);
+    case 5:
+      return get_duplicate(reader);
     default:
       return std::nullopt;
   }

@@ -1,6 +1,7 @@
 #include "prune_sweep/sweep/master.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "prune_sweep/core/check.hpp"
@@ -9,195 +10,528 @@ namespace prune_sweep {
 
 namespace {
 
-/// An infrastructure failure is tried again this often before the unit is given up.
-constexpr int32_t kMaxFailures = 3;
+/// A lease is slow when it takes twice its estimate and some seconds more.
+constexpr double kStragglerFactor = 2;
+constexpr double kStragglerSlack_s = 5;
+/// Before a deadline estimates are stretched by this: they are means.
+constexpr double kDeadlineCaution = 1.5;
+/// When so many evaluators (and a few more for each worker) die with no result in between it is not
+/// the questions.
+constexpr int32_t kMaxCrashesInARow = 30;
 
-std::vector<int32_t> missing_questions(const RecordTable& records, const Unit& unit) {
+}  // namespace
+
+Master::Master(const Plan& plan, RecordTable records, MasterSettings settings)
+    : plan_(&plan),
+      records_(std::move(records)),
+      settings_(std::move(settings)),
+      quarantined_([&] {
+        std::set<RecordIndex> places;
+        for (const Quarantine& each : settings_.quarantines) {
+          for (const int32_t variant : each.variants) {
+            places.insert({each.benchmark, variant, each.question});
+          }
+        }
+        return places;
+      }()),
+      schedule_(plan, open_units()),
+      rates_(plan.benchmarks.size()),
+      variant_keys_(variant_keys(plan)),
+      num_attempts_(plan.units.size(), 0),
+      num_pieces_(plan.units.size(), 0),
+      gated_(plan.benchmarks.size(), false) {
+  for (int32_t worker = 0; worker < settings_.num_workers; ++worker) workers_[worker];
+  for (size_t b = 0; b < plan.benchmarks.size(); ++b) ask_gate(static_cast<int32_t>(b));
+}
+
+bool Master::is_finished() const {
+  if (!running_.empty()) return false;
+  return draining_ || schedule_.is_done() || !fatal_error_.empty();
+}
+
+std::vector<int32_t> Master::take_completed_variants() { return std::exchange(completed_, {}); }
+
+int64_t Master::num_quarantined() const {
+  std::set<std::pair<int32_t, int32_t>> questions;
+  for (const RecordIndex at : quarantined_) questions.insert({at.benchmark, at.question});
+  return static_cast<int64_t>(questions.size());
+}
+
+// --- what there is to do ----------------------------------------------------------------------
+
+bool Master::is_settled(RecordIndex at) const {
+  return records_.find(at) != nullptr || quarantined_.count(at) > 0;
+}
+
+std::vector<int32_t> Master::missing_questions(const Unit& unit) const {
   std::vector<int32_t> missing;
   for (int32_t q = unit.first_question; q < unit.first_question + unit.num_questions; ++q) {
     const bool all = std::all_of(unit.variants.begin(), unit.variants.end(), [&](int32_t variant) {
-      return records.find({unit.benchmark, variant, q}) != nullptr;
+      return is_settled({unit.benchmark, variant, q});
     });
     if (!all) missing.push_back(q);
   }
   return missing;
 }
 
-std::vector<int32_t> open_units(const Plan& plan, const RecordTable& records) {
+std::vector<int32_t> Master::open_units() const {
   std::vector<int32_t> open;
-  for (size_t unit = 0; unit < plan.units.size(); ++unit) {
-    if (!missing_questions(records, plan.units[unit]).empty()) {
-      open.push_back(static_cast<int32_t>(unit));
-    }
+  for (size_t unit = 0; unit < plan_->units.size(); ++unit) {
+    if (!missing_questions(plan_->units[unit]).empty()) open.push_back(static_cast<int32_t>(unit));
   }
   return open;
 }
 
-}  // namespace
-
-Master::Master(const Plan& plan, RecordTable records)
-    : plan_(&plan),
-      records_(std::move(records)),
-      schedule_(plan, open_units(plan, records_)),
-      variant_keys_(variant_keys(plan)),
-      attempts_(plan.units.size(), 0),
-      failures_(plan.units.size(), 0) {}
-
-bool Master::is_finished() const {
-  const bool leased = std::any_of(workers_.begin(), workers_.end(), [](const auto& entry) {
-    return entry.second.lease.has_value();
-  });
-  if (leased) return false;
-  return draining_ || schedule_.is_done() || !fatal_error_.empty();
+std::vector<std::string> Master::keys_of(const Unit& unit) const {
+  std::vector<std::string> keys;
+  for (const int32_t variant : unit.variants) {
+    keys.push_back(
+        variant_keys_[static_cast<size_t>(variant)][static_cast<size_t>(unit.benchmark)]);
+  }
+  return keys;
 }
 
-std::vector<int32_t> Master::take_completed_variants() { return std::exchange(completed_, {}); }
+double Master::flops_of(const Piece& piece) const {
+  const Unit& unit = unit_of(piece.unit);
+  return unit.flops * static_cast<double>(piece.questions.size()) / unit.num_questions;
+}
+
+std::optional<double> Master::estimate_s(const Piece& piece) const {
+  return rates_.estimate_s(unit_of(piece.unit).benchmark, flops_of(piece));
+}
+
+bool Master::fits(const Piece& piece, double now_s) const {
+  if (settings_.deadline_s <= 0) return true;
+  return now_s + kDeadlineCaution * estimate_s(piece).value_or(0) < settings_.deadline_s;
+}
+
+void Master::ask_gate(int32_t benchmark) {
+  if (!settings_.gate || gated_[static_cast<size_t>(benchmark)]) return;
+  const auto num_questions =
+      static_cast<int32_t>(plan_->benchmarks[static_cast<size_t>(benchmark)].questions.size());
+  for (int32_t question = 0; question < num_questions; ++question) {
+    if (records_.find({benchmark, 0, question}) == nullptr) return;
+  }
+  gated_[static_cast<size_t>(benchmark)] = true;
+  if (auto reason = settings_.gate(records_, benchmark)) {
+    gate_reason_ = std::move(*reason);
+    draining_ = true;
+  }
+}
+
+// --- workers ------------------------------------------------------------------------------------
+
+std::set<int32_t> Master::serving() const {
+  std::set<int32_t> ranks;
+  for (const auto& [rank, worker] : workers_) {
+    if (worker.state == Worker::State::kServing) ranks.insert(rank);
+  }
+  return ranks;
+}
 
 std::vector<Action> Master::on_message(int32_t worker, const Message& message, double now_s) {
-  std::vector<Action> actions;
+  Actions actions;
+  workers_[worker].last_heard_s = now_s;
   if (const auto* ready = std::get_if<Ready>(&message)) {
-    actions = on_ready(worker, *ready);
+    on_ready(worker, *ready, actions);
   } else if (const auto* result = std::get_if<Result>(&message)) {
-    actions = on_result(worker, *result, now_s);
+    on_result(worker, *result, now_s, actions);
   } else if (const auto* failure = std::get_if<Failure>(&message)) {
-    actions = on_failure(worker, *failure, now_s);
+    on_failure(worker, *failure, now_s, actions);
+  } else if (const auto* heartbeat = std::get_if<Heartbeat>(&message)) {
+    on_heartbeat(worker, *heartbeat, actions);
   }
   lease_to_idle(actions, now_s);
   return actions;
 }
 
-std::vector<Action> Master::on_ready(int32_t worker, const Ready& ready) {
-  // A worker whose evaluator was started anew may hold a lease already: it keeps it.
-  workers_.try_emplace(worker);
-  return {Commit{WorkerEntry{worker, ready.host, ready.device, ready.torch_version}}};
+std::vector<Action> Master::on_tick(double now_s) {
+  Actions actions;
+  // Whoever was asleep himself (a suspended machine, a stopped process, a set clock) has not heard
+  // what the others said.
+  const double asleep_s = last_tick_s_ > 0 ? now_s - last_tick_s_ : now_s;
+  const bool was_asleep = asleep_s > settings_.rank_silence_s / 2;
+  last_tick_s_ = now_s;
+  for (auto& [rank, worker] : workers_) {
+    if (was_asleep) worker.last_heard_s = now_s;
+    const bool is_there =
+        worker.state != Worker::State::kLost && worker.state != Worker::State::kGone;
+    if (is_there && now_s - worker.last_heard_s > settings_.rank_silence_s) {
+      const std::string why = "rank " + std::to_string(rank) + " is lost: it says nothing";
+      has_lost_rank_ = true;
+      actions.push_back(Note{why});
+      end_worker(rank, Worker::State::kLost, why, FailureClass::kInfrastructure);
+    }
+  }
+  lease_to_idle(actions, now_s);
+  copy_stragglers(actions, now_s);
+  keep_deadline(now_s);
+  return actions;
 }
+
+void Master::on_ready(int32_t worker, const Ready& ready, Actions& actions) {
+  // A worker whose evaluator was started anew may hold a lease already: it keeps it.
+  Worker& entry = workers_[worker];
+  if (entry.state != Worker::State::kDrained) entry.state = Worker::State::kServing;
+  actions.push_back(Commit{WorkerEntry{worker, ready.host, ready.device, ready.torch_version}});
+}
+
+void Master::on_heartbeat(int32_t worker, const Heartbeat& heartbeat, Actions& actions) {
+  Worker& entry = workers_[worker];
+  // What it held is with others by now; it serves again as soon as it has put that down.
+  if (entry.state == Worker::State::kLost && heartbeat.state == WorkerState::kIdle) {
+    entry.state = Worker::State::kServing;
+    actions.push_back(Note{"rank " + std::to_string(worker) + " is back"});
+  }
+}
+
+void Master::release(Worker& worker) {
+  if (!worker.holding) return;
+  const auto running = running_.find(worker.holding->piece);
+  worker.holding.reset();
+  if (running == running_.end() || --running->second.num_holders > 0) return;
+  Piece piece = std::move(running->second.piece);
+  running_.erase(running);
+  if (piece.is_cut || piece.num_crashes > 0) {
+    suspects_.add(std::move(piece));
+  } else {
+    schedule_.give_back(piece.unit);
+  }
+}
+
+void Master::end_worker(
+    int32_t worker, Worker::State state, const std::string& why, FailureClass failure) {
+  release(workers_[worker]);
+  workers_[worker].state = state;
+  const auto has = [&](Worker::State wanted) {
+    return std::any_of(workers_.begin(), workers_.end(), [&](const auto& entry) {
+      return entry.second.state == wanted;
+    });
+  };
+  if (has(Worker::State::kServing) || has(Worker::State::kStarting)) return;
+  if (!has(Worker::State::kDrained)) {
+    fatal_error_ = why;
+    fatal_class_ = failure;
+    return;
+  }
+  // Bad devices are better than none.
+  for (auto& [rank, entry] : workers_) {
+    if (entry.state != Worker::State::kDrained) continue;
+    entry.state = Worker::State::kServing;
+    entry.faults.clear();
+  }
+}
+
+void Master::blame_device(int32_t worker, int32_t unit, double now_s, Actions& actions) {
+  Worker& entry = workers_[worker];
+  entry.faults.add(unit, now_s);
+  const bool has_others = std::any_of(workers_.begin(), workers_.end(), [&](const auto& other) {
+    return other.first != worker && other.second.state == Worker::State::kServing;
+  });
+  if (!entry.faults.is_device_suspect() || !has_others) return;
+  entry.state = Worker::State::kDrained;
+  actions.push_back(Note{
+      "rank " + std::to_string(worker) +
+      " gets no more work: its evaluators died over three units within ten minutes"});
+}
+
+void Master::blame_unit(int32_t unit) {
+  for (auto& [rank, worker] : workers_) worker.faults.forgive(unit);
+}
+
+// --- answers ------------------------------------------------------------------------------------
 
 bool Master::holds(int32_t worker, int32_t unit, int32_t attempt) const {
   const auto entry = workers_.find(worker);
-  return entry != workers_.end() && entry->second.lease && entry->second.lease->unit == unit &&
-         entry->second.lease->attempt == attempt;
+  if (entry == workers_.end() || !entry->second.holding) return false;
+  const Lease& held = entry->second.holding->lease;
+  return held.unit == unit && held.attempt == attempt;
 }
 
-size_t Master::benchmark_of(const Lease& lease) const {
-  return static_cast<size_t>(plan_->units[static_cast<size_t>(lease.unit)].benchmark);
+void Master::on_result(int32_t worker, const Result& result, double now_s, Actions& actions) {
+  // A result of an attempt that is no longer leased here comes too late and is dropped.
+  if (!holds(worker, result.unit, result.attempt)) return;
+  Worker& entry = workers_.at(worker);
+  const Lease& held = entry.holding->lease;
+  const BenchmarkPlan& benchmark =
+      plan_->benchmarks[static_cast<size_t>(unit_of(result.unit).benchmark)];
+  if (result.kind != benchmark.kind ||
+      result.records.size() != held.variant_names.size() * held.questions.size()) {
+    constexpr auto kClass = FailureClass::kInfrastructure;
+    on_failure(
+        worker,
+        {result.unit, result.attempt, kClass, "wrong number or kind of records"},
+        now_s,
+        actions);
+    return;
+  }
+  const Holding holding = *std::exchange(entry.holding, std::nullopt);
+  num_crashes_in_a_row_ = 0;
+  if (running_.count(holding.piece) == 0) {
+    compare(worker, holding.lease, result, actions);
+    return;
+  }
+  const Piece& piece = running_.at(holding.piece).piece;
+  rates_.add(unit_of(result.unit).benchmark, flops_of(piece), now_s - holding.leased_s);
+  accept(worker, holding, result, actions);
+  running_.erase(holding.piece);
+  settle_piece(result.unit);
+  ask_gate(unit_of(result.unit).benchmark);
+}
+
+void Master::accept(
+    int32_t worker, const Holding& holding, const Result& result, Actions& actions) {
+  const Unit& unit = unit_of(result.unit);
+  const BenchmarkPlan& benchmark = plan_->benchmarks[static_cast<size_t>(unit.benchmark)];
+  ResultEntry committed{
+      result.unit,
+      result.attempt,
+      worker,
+      holding.leased_s,
+      result.elapsed_s,
+      result.kind,
+      keys_of(unit),
+      {},
+      result.records};
+  for (const int32_t question : holding.lease.questions) {
+    committed.question_keys.push_back(
+        question_key(benchmark, benchmark.questions[static_cast<size_t>(question)]));
+  }
+  insert_records(holding.lease, result);
+  actions.push_back(Commit{std::move(committed)});
+  actions.push_back(Send{worker, Committed{result.unit}});
 }
 
 void Master::insert_records(const Lease& lease, const Result& result) {
-  const Unit& unit = plan_->units[static_cast<size_t>(lease.unit)];
+  const Unit& unit = unit_of(lease.unit);
   for (size_t v = 0; v < unit.variants.size(); ++v) {
     const int32_t variant = unit.variants[v];
     const bool was_complete = records_.is_complete(variant);
     for (size_t q = 0; q < lease.questions.size(); ++q) {
-      records_.insert(
-          {unit.benchmark, variant, lease.questions[q]},
-          result.records[v * lease.questions.size() + q]);
+      const RecordIndex at{unit.benchmark, variant, lease.questions[q]};
+      records_.insert(at, result.records[v * lease.questions.size() + q]);
+      quarantined_.erase(at);
     }
     if (!was_complete && records_.is_complete(variant)) completed_.push_back(variant);
   }
 }
 
-std::vector<Action> Master::on_result(int32_t worker, const Result& result, double now_s) {
-  // A result of an attempt that is no longer leased here comes too late and is dropped.
-  if (!holds(worker, result.unit, result.attempt)) return {};
-  Worker& entry = workers_.at(worker);
-  const Lease& lease = *entry.lease;
-  const size_t benchmark = benchmark_of(lease);
-  const BenchmarkPlan& questions = plan_->benchmarks[benchmark];
-  if (result.kind != questions.kind ||
-      result.records.size() != lease.variant_names.size() * lease.questions.size()) {
-    return on_failure(
-        worker,
-        {result.unit,
-         result.attempt,
-         FailureClass::kInfrastructure,
-         "wrong number or kind of records"},
-        now_s);
+void Master::compare(int32_t worker, const Lease& lease, const Result& result, Actions& actions) {
+  const Unit& unit = unit_of(lease.unit);
+  DuplicateEntry duplicate{result.unit, result.attempt, worker};
+  for (size_t v = 0; v < unit.variants.size(); ++v) {
+    for (size_t q = 0; q < lease.questions.size(); ++q) {
+      const auto outcome = records_.insert(
+          {unit.benchmark, unit.variants[v], lease.questions[q]},
+          result.records[v * lease.questions.size() + q]);
+      duplicate.num_same += outcome == RecordTable::Insert::kSame ? 1 : 0;
+      duplicate.num_different += outcome == RecordTable::Insert::kDifferent ? 1 : 0;
+    }
   }
-  ResultEntry committed{
-      result.unit,
-      result.attempt,
-      worker,
-      entry.leased_s,
-      result.elapsed_s,
-      result.kind,
-      {},
-      {},
-      result.records};
-  for (const int32_t variant : plan_->units[static_cast<size_t>(lease.unit)].variants) {
-    committed.variant_keys.push_back(variant_keys_[static_cast<size_t>(variant)][benchmark]);
-  }
-  for (const int32_t question : lease.questions) {
-    committed.question_keys.push_back(
-        question_key(questions, questions.questions[static_cast<size_t>(question)]));
-  }
-  insert_records(lease, result);
-  entry.lease.reset();
-  schedule_.complete(result.unit);
-  return {Commit{std::move(committed)}, Send{worker, Committed{result.unit}}};
+  actions.push_back(Commit{duplicate});
 }
 
-std::vector<Action> Master::on_failure(int32_t worker, const Failure& failure, double now_s) {
+void Master::settle_piece(int32_t unit) {
+  if (--num_pieces_[static_cast<size_t>(unit)] == 0) schedule_.complete(unit);
+}
+
+void Master::on_failure(int32_t worker, const Failure& failure, double now_s, Actions& actions) {
   if (failure.unit < 0) {
-    // The worker cannot start. Others may, and get what it held; when rank 0's own host refuses
-    // nobody will.
-    const auto gone = workers_.find(worker);
-    if (gone != workers_.end()) {
-      if (gone->second.lease) schedule_.give_back(gone->second.lease->unit);
-      workers_.erase(gone);
+    if (failure.failure == FailureClass::kInput && worker == 0) {
+      fatal_error_ = failure.text;
+      fatal_class_ = failure.failure;
     }
-    if (failure.failure == FailureClass::kInput || worker == 0) fatal_error_ = failure.text;
-    return {};
+    end_worker(worker, Worker::State::kGone, failure.text, failure.failure);
+    return;
   }
-  if (!holds(worker, failure.unit, failure.attempt)) return {};
+  if (!holds(worker, failure.unit, failure.attempt)) return;
   Worker& entry = workers_.at(worker);
-  const auto unit = static_cast<size_t>(failure.unit);
-  entry.lease.reset();
-  ++failures_[unit];
-  const bool give_up =
-      failure.failure != FailureClass::kInfrastructure || failures_[unit] >= kMaxFailures;
-  if (give_up) {
-    ++num_given_up_;
-    schedule_.complete(failure.unit);
-  } else {
-    schedule_.give_back(failure.unit);
+  if (failure.failure == FailureClass::kRevoked) {
+    release(entry);
+    return;
   }
-  return {Commit{FailureEntry{
+  const double leased_s = entry.holding->leased_s;
+  Actions consequences;
+  const Verdict verdict = settle_failure(worker, failure, now_s, consequences);
+  actions.push_back(Commit{FailureEntry{
       failure.unit,
       failure.attempt,
       worker,
-      entry.leased_s,
-      now_s - entry.leased_s,
-      give_up,
-      failure.text}}};
+      leased_s,
+      now_s - leased_s,
+      verdict == Verdict::kQuarantine,
+      failure.text}});
+  std::move(consequences.begin(), consequences.end(), std::back_inserter(actions));
 }
 
-Lease Master::make_lease(int32_t unit) {
-  const Unit& work = plan_->units[static_cast<size_t>(unit)];
-  Lease lease{
-      unit,
-      ++attempts_[static_cast<size_t>(unit)],
-      plan_->benchmarks[static_cast<size_t>(work.benchmark)].name,
+Verdict Master::settle_failure(
+    int32_t worker, const Failure& failure, double now_s, Actions& actions) {
+  Worker& entry = workers_.at(worker);
+  const int64_t number = entry.holding->piece;
+  entry.holding.reset();
+  const auto running = running_.find(number);
+  const bool is_crash = failure.failure == FailureClass::kInfrastructure;
+  if (is_crash &&
+      ++num_crashes_in_a_row_ >= kMaxCrashesInARow + 3 * static_cast<int32_t>(workers_.size())) {
+    fatal_error_ = "evaluators die one after the other, the last one so: " + failure.text;
+    fatal_class_ = failure.failure;
+  }
+  // The other copy has come through already.
+  if (running == running_.end()) return Verdict::kRetry;
+  if (is_crash) count_crash(running->second.piece, worker);
+  if (is_crash && !running->second.piece.is_cut) blame_device(worker, failure.unit, now_s, actions);
+  if (--running->second.num_holders > 0) return Verdict::kRetry;
+
+  Piece piece = std::move(running->second.piece);
+  running_.erase(running);
+  const Verdict verdict = judge(piece, failure.failure);
+  if (verdict != Verdict::kRetry) blame_unit(failure.unit);
+  switch (verdict) {
+    case Verdict::kRetry:
+      suspects_.add(std::move(piece));
+      break;
+    case Verdict::kHalve: {
+      auto [first, second] = halve(piece);
+      suspects_.add(std::move(first));
+      suspects_.add(std::move(second));
+      ++num_pieces_[static_cast<size_t>(failure.unit)];
+      break;
+    }
+    case Verdict::kQuarantine:
+      quarantine(worker, piece, failure, now_s, actions);
+      settle_piece(failure.unit);
+  }
+  return verdict;
+}
+
+void Master::quarantine(
+    int32_t worker, const Piece& piece, const Failure& failure, double now_s, Actions& actions) {
+  const Unit& unit = unit_of(piece.unit);
+  const BenchmarkPlan& benchmark = plan_->benchmarks[static_cast<size_t>(unit.benchmark)];
+  for (const int32_t question : piece.questions) {
+    for (const int32_t variant : unit.variants) {
+      const RecordIndex at{unit.benchmark, variant, question};
+      if (records_.find(at) == nullptr) quarantined_.insert(at);
+    }
+    const QuestionInfo& info = benchmark.questions[static_cast<size_t>(question)];
+    actions.push_back(Commit{QuarantineEntry{
+        piece.unit, worker, now_s, keys_of(unit), question_key(benchmark, info), failure.text}});
+    actions.push_back(Note{
+        benchmark.name + " question " + std::to_string(question) +
+        " is not evaluated for variants " +
+        plan_->variants[static_cast<size_t>(unit.variants.front())].name + " to " +
+        plan_->variants[static_cast<size_t>(unit.variants.back())].name + ": " + failure.text});
+  }
+}
+
+// --- leases -------------------------------------------------------------------------------------
+
+Lease Master::make_lease(const Piece& piece) {
+  const Unit& unit = unit_of(piece.unit);
+  Lease made{
+      piece.unit,
+      ++num_attempts_[static_cast<size_t>(piece.unit)],
+      plan_->benchmarks[static_cast<size_t>(unit.benchmark)].name,
       {},
       {},
-      missing_questions(records_, work)};
-  for (const int32_t index : work.variants) {
+      piece.questions};
+  for (const int32_t index : unit.variants) {
     const Variant& variant = plan_->variants[static_cast<size_t>(index)];
-    lease.variant_names.push_back(variant.name);
-    lease.variant_edits.push_back(edits_text(variant.edits));
+    made.variant_names.push_back(variant.name);
+    made.variant_edits.push_back(edits_text(variant.edits));
   }
-  return lease;
+  return made;
 }
 
-void Master::lease_to_idle(std::vector<Action>& actions, double now_s) {
-  if (draining_ || !fatal_error_.empty()) return;
-  for (auto& [worker, entry] : workers_) {
-    if (entry.lease) continue;
-    const auto unit = schedule_.next(worker);
-    if (!unit) return;
-    entry.lease = make_lease(*unit);
-    entry.leased_s = now_s;
-    actions.push_back(Send{worker, *entry.lease});
+void Master::lease(int32_t worker, int64_t piece, double now_s, Actions& actions) {
+  Running& running = running_.at(piece);
+  ++running.num_holders;
+  Worker& entry = workers_.at(worker);
+  entry.holding = Holding{piece, make_lease(running.piece), now_s};
+  actions.push_back(Send{worker, entry.holding->lease});
+}
+
+std::optional<int64_t> Master::next_piece(int32_t worker, double now_s) {
+  std::optional<Piece> piece;
+  if (!suspects_.is_empty()) {
+    piece = suspects_.take(
+        worker, serving(), [&](const Piece& candidate) { return fits(candidate, now_s); });
   }
+  if (!piece) {
+    Schedule::Fits unit_fits;
+    if (settings_.deadline_s > 0) {
+      unit_fits = [&](int32_t unit) {
+        return fits({.unit = unit, .questions = missing_questions(unit_of(unit))}, now_s);
+      };
+    }
+    const auto unit = schedule_.next(worker, unit_fits);
+    if (!unit) return std::nullopt;
+    piece = Piece{.unit = *unit, .questions = missing_questions(unit_of(*unit))};
+    num_pieces_[static_cast<size_t>(*unit)] = 1;
+  }
+  running_.emplace(next_piece_, Running{std::move(*piece)});
+  return next_piece_++;
+}
+
+std::optional<int64_t> Master::straggler(double now_s) const {
+  std::optional<int64_t> oldest;
+  double oldest_s = now_s;
+  for (const auto& [rank, worker] : workers_) {
+    if (!worker.holding || worker.holding->leased_s >= oldest_s) continue;
+    const auto running = running_.find(worker.holding->piece);
+    if (running == running_.end() || running->second.num_holders > 1) continue;
+    const Piece& piece = running->second.piece;
+    const auto expected_s = estimate_s(piece);
+    // A second evaluator is not risked on what has killed one.
+    if (!expected_s || piece.is_cut || piece.num_crashes > 0 || !fits(piece, now_s)) continue;
+    const double age_s = now_s - worker.holding->leased_s;
+    if (age_s <= kStragglerFactor * *expected_s + kStragglerSlack_s) continue;
+    oldest = worker.holding->piece;
+    oldest_s = worker.holding->leased_s;
+  }
+  return oldest;
+}
+
+void Master::revoke_finished(Actions& actions) {
+  if (!has_waiting()) return;
+  for (auto& [rank, worker] : workers_) {
+    if (!worker.holding || worker.holding->is_revoked) continue;
+    if (running_.count(worker.holding->piece) > 0) continue;
+    worker.holding->is_revoked = true;
+    const Lease& held = worker.holding->lease;
+    actions.push_back(Send{rank, Revoke{held.unit, held.attempt}});
+  }
+}
+
+void Master::lease_to_idle(Actions& actions, double now_s) {
+  if (draining_ || !fatal_error_.empty()) return;
+  for (auto& [rank, worker] : workers_) {
+    if (!has_waiting()) return;
+    if (worker.state != Worker::State::kServing || worker.holding) continue;
+    if (const auto piece = next_piece(rank, now_s)) lease(rank, *piece, now_s, actions);
+  }
+  revoke_finished(actions);
+}
+
+void Master::copy_stragglers(Actions& actions, double now_s) {
+  if (draining_ || !fatal_error_.empty() || has_waiting()) return;
+  for (auto& [rank, worker] : workers_) {
+    if (worker.state != Worker::State::kServing || worker.holding) continue;
+    const auto piece = straggler(now_s);
+    if (!piece) return;
+    lease(rank, *piece, now_s, actions);
+  }
+}
+
+void Master::keep_deadline(double now_s) {
+  if (settings_.deadline_s <= 0 || draining_) return;
+  // Work waits, and of the workers that serve none was given any: it does not fit any more.
+  const std::set<int32_t> servers = serving();
+  const bool nothing_fits = !servers.empty() && has_waiting() && running_.empty() &&
+                            std::none_of(servers.begin(), servers.end(), [this](int32_t worker) {
+                              return workers_.at(worker).holding.has_value();
+                            });
+  if (nothing_fits || now_s >= settings_.deadline_s) past_deadline_ = draining_ = true;
 }
 
 }  // namespace prune_sweep

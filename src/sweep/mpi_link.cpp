@@ -1,16 +1,23 @@
 #include "prune_sweep/sweep/mpi_link.hpp"
 
 #include <mpi.h>
+#include <unistd.h>
 
 #include <array>
+#include <chrono>
+#include <cstdio>
+#include <thread>
 
 #include "prune_sweep/core/check.hpp"
+#include "sweep/watchdog.hpp"
 
 namespace prune_sweep {
 
 namespace {
 
 constexpr int kTag = 1;
+constexpr double kMaxFinalize_s = 10;
+constexpr std::chrono::milliseconds kLastWords{300};
 
 void mpi_check(int result, std::string_view call) {
   if (result == MPI_SUCCESS) return;
@@ -43,8 +50,27 @@ MpiLink::MpiLink(int* argc, char*** argv) {
 }
 
 MpiLink::~MpiLink() {
+  if (!finalized_) finalize(static_cast<int>(ExitStatus::kInternal));
+}
+
+void MpiLink::finalize(int exit_status) {
+  finalized_ = true;
+  std::fflush(nullptr);
+  const Watchdog watchdog(kMaxFinalize_s, exit_status);
   for (PendingSend& send : pending_) MPI_Wait(&send.request, MPI_STATUS_IGNORE);
   MPI_Finalize();
+}
+
+void MpiLink::leave_alone(int exit_status) {
+  // What was said last is on its way only as long as somebody drives MPI.
+  const auto end = std::chrono::steady_clock::now() + kLastWords;
+  while (std::chrono::steady_clock::now() < end) {
+    int arrived = 0;
+    MPI_Iprobe(MPI_ANY_SOURCE, kTag, MPI_COMM_WORLD, &arrived, MPI_STATUS_IGNORE);
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  std::fflush(nullptr);
+  ::_exit(exit_status);
 }
 
 void MpiLink::send(int rank, const Message& message) {

@@ -48,19 +48,20 @@ std::string status_json(const RunStatus& status) {
   const nlohmann::ordered_json json{
       {"run_id", status.run_id},
       {"state", status.state},
+      {"reason", status.reason},
       {"num_ranks", status.num_ranks},
       {"num_records", status.num_records},
       {"num_records_total", status.num_records_total},
       {"num_variants", status.num_variants},
       {"num_variants_complete", status.num_variants_complete},
-      {"num_units_given_up", status.num_units_given_up},
+      {"num_quarantined", status.num_quarantined},
       {"started_s", status.started_s},
       {"updated_s", status.now_s},
-      {"start_to_first_unit_s",
+      {"start_to_first_result_s",
        status.first_result_s > 0 ? status.first_result_s - status.started_s : -1},
       {"records_per_s", records_per_s(status)},
       {"time_left_s", time_left_s(status)}};
-  return json.dump(1) + "\n";
+  return json.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
 std::string progress_line(const RunStatus& status) {
@@ -110,8 +111,10 @@ std::string results_table(const Plan& plan, const RecordTable& records) {
   return table;
 }
 
+bool is_under_launcher() { return std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr; }
+
 bool output_is_terminal() {
-  if (std::getenv("OMPI_COMM_WORLD_SIZE") == nullptr) return ::isatty(STDOUT_FILENO) == 1;
+  if (!is_under_launcher()) return ::isatty(STDOUT_FILENO) == 1;
   std::error_code error;
   const std::string launcher_output =
       std::filesystem::read_symlink("/proc/" + std::to_string(::getppid()) + "/fd/1", error)

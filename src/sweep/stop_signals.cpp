@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "prune_sweep/core/check.hpp"
 
@@ -22,7 +23,7 @@ namespace {
 StopSignals::StopSignals() {
   sigset_t set;
   sigemptyset(&set);
-  for (const int signal : {SIGINT, SIGTERM, SIGUSR2}) sigaddset(&set, signal);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2}) sigaddset(&set, signal);
   if (::sigprocmask(SIG_BLOCK, &set, &before_) != 0) fail("sigprocmask");
   fd_ = ::signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
   if (fd_ < 0) fail("signalfd");
@@ -37,8 +38,12 @@ StopRequest StopSignals::take() {
   StopRequest request = StopRequest::kNone;
   signalfd_siginfo info;
   while (::read(fd_, &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
-    const bool drain = info.ssi_signo == SIGUSR2;
-    request = std::max(request, drain ? StopRequest::kDrain : StopRequest::kLeave);
+    if (info.ssi_signo == SIGUSR1) continue;
+    const bool is_second = std::exchange(was_asked_, true);
+    const StopRequest asked = is_second                   ? StopRequest::kLeave
+                              : info.ssi_signo == SIGUSR2 ? StopRequest::kDrain
+                                                          : StopRequest::kHurry;
+    request = std::max(request, asked);
   }
   return request;
 }

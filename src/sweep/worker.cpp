@@ -1,7 +1,8 @@
-#include "worker.hpp"
+#include "sweep/worker.hpp"
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -11,10 +12,16 @@ namespace prune_sweep {
 
 namespace {
 
-/// An evaluator at work that says nothing for this long hangs.
-constexpr double kMaxSilence_s = 600;
 /// Evaluators that die before they are ready are not started for ever.
 constexpr int kMaxFailedStarts = 3;
+constexpr double kBeatEvery_s = 2;
+/// Rank 0 reads and digests the model before it sends the setup.
+constexpr double kMaxSetupWait_s = 3600;
+/// Without a master a worker is of no use, but a master may be held up by a slow disk: it gets ten
+/// times the patience that other ranks get.
+constexpr double kMasterPatienceFactor = 10;
+/// A supervisor must not be held up by an evaluator that does not read.
+constexpr double kSendTimeout_s = 5;
 
 double monotonic_s() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -25,89 +32,140 @@ double monotonic_s() {
 Worker::Worker(std::function<void(const Message&)> to_master)
     : to_master_(std::move(to_master)),
       evaluator_(start_evaluator()),
-      last_heard_s_(monotonic_s()) {}
+      evaluator_heard_s_(monotonic_s()),
+      master_heard_s_(monotonic_s()),
+      last_poll_s_(monotonic_s()) {}
 
 void Worker::send_to_evaluator(const Message& message) {
+  if (!evaluator_) return;
   try {
-    evaluator_.channel.send(message);
+    evaluator_->channel.send(message, kSendTimeout_s);
   } catch (const Error& error) {
     // Its death is seen, and answered, by the next poll.
     spdlog::warn("evaluator does not take {}: {}", message_name(message), error.what());
-    evaluator_.process.kill();
+    evaluator_->process.kill();
   }
 }
 
 void Worker::on_message(const Message& message) {
+  master_heard_s_ = monotonic_s();
   if (const auto* setup = std::get_if<Setup>(&message)) {
     setup_ = *setup;
-    last_heard_s_ = monotonic_s();
+    evaluator_heard_s_ = monotonic_s();
     send_to_evaluator(message);
   } else if (const auto* lease = std::get_if<Lease>(&message)) {
     lease_ = *lease;
-    last_heard_s_ = monotonic_s();
+    evaluator_heard_s_ = monotonic_s();
     send_to_evaluator(message);
-  } else if (std::holds_alternative<Stop>(message)) {
-    stopped_ = true;
+  } else if (std::holds_alternative<Revoke>(message)) {
+    send_to_evaluator(message);
+  } else if (const auto* stop = std::get_if<Stop>(&message)) {
+    stop_ = *stop;
   }
 }
 
 bool Worker::is_silent() const {
   const bool is_at_work = lease_ || (setup_ && !ready_);
-  return is_at_work && monotonic_s() - last_heard_s_ > kMaxSilence_s;
+  return is_at_work && monotonic_s() - evaluator_heard_s_ > setup_->patience.evaluator_s;
+}
+
+bool Worker::is_abandoned() const {
+  const double patience_s =
+      setup_ ? kMasterPatienceFactor * setup_->patience.rank_s : kMaxSetupWait_s;
+  return monotonic_s() - master_heard_s_ > patience_s;
+}
+
+void Worker::beat() {
+  if (!setup_) return;
+  const double every_s = std::min(kBeatEvery_s, setup_->patience.rank_s / 5);
+  if (monotonic_s() - last_beat_s_ < every_s) return;
+  last_beat_s_ = monotonic_s();
+  to_master_(Heartbeat{
+      lease_   ? WorkerState::kAtWork
+      : ready_ ? WorkerState::kIdle
+               : WorkerState::kStarting});
 }
 
 bool Worker::poll() {
+  // A rank that was itself stopped or suspended has not listened: nobody is late.
+  const double now_s = monotonic_s();
+  if (setup_ && now_s - last_poll_s_ > setup_->patience.evaluator_s / 2) evaluator_heard_s_ = now_s;
+  if (setup_ && now_s - last_poll_s_ > setup_->patience.rank_s) master_heard_s_ = now_s;
+  last_poll_s_ = now_s;
+  const bool happened = evaluator_ && poll_evaluator();
+  beat();
+  return happened;
+}
+
+bool Worker::poll_evaluator() {
   bool heard = false;
   try {
-    while (auto message = evaluator_.channel.poll()) {
+    while (auto message = evaluator_->channel.poll()) {
       heard = true;
-      last_heard_s_ = monotonic_s();
-      if (std::holds_alternative<Ready>(*message)) {
-        ready_ = true;
-        num_failed_starts_ = 0;
-      } else if (!std::holds_alternative<Progress>(*message)) {
-        lease_.reset();
-      }
-      to_master_(*message);
+      evaluator_heard_s_ = monotonic_s();
+      on_evaluator_message(*message);
+      if (!evaluator_) return true;
     }
   } catch (const Error& error) {
-    evaluator_.process.kill();
     evaluator_lost(error.what());
     return true;
   }
   if (is_silent()) {
-    evaluator_.process.kill();
-    evaluator_lost("the evaluator said nothing for ten minutes");
+    evaluator_lost("the evaluator said nothing for too long");
     return true;
   }
-  if (const auto how = evaluator_.process.ended()) {
+  if (const auto how = evaluator_->process.ended()) {
     evaluator_lost("the evaluator ended with " + *how);
     return true;
   }
   return heard;
 }
 
+void Worker::on_evaluator_message(const Message& message) {
+  const auto answers_lease = [this](int32_t unit, int32_t attempt) {
+    return lease_ && lease_->unit == unit && lease_->attempt == attempt;
+  };
+  if (std::holds_alternative<Ready>(message)) {
+    ready_ = true;
+    num_failed_starts_ = 0;
+  } else if (const auto* result = std::get_if<Result>(&message)) {
+    if (answers_lease(result->unit, result->attempt)) lease_.reset();
+  } else if (const auto* failure = std::get_if<Failure>(&message)) {
+    if (failure->unit < 0) {
+      give_up(*failure);
+      return;
+    }
+    if (answers_lease(failure->unit, failure->attempt)) lease_.reset();
+  }
+  to_master_(message);
+}
+
 void Worker::evaluator_lost(const std::string& reason) {
   spdlog::error("{}", reason);
+  evaluator_.reset();
   // A lease that an evaluator died too early to see has not been tried: the next evaluator gets it.
   const std::optional<Lease> lost = ready_ ? std::exchange(lease_, std::nullopt) : std::nullopt;
-  const bool can_start = ready_ || ++num_failed_starts_ < kMaxFailedStarts;
-  if (can_start) {
-    ready_ = false;
-    evaluator_ = start_evaluator();
-    last_heard_s_ = monotonic_s();
-    if (setup_) send_to_evaluator(*setup_);
-    if (lease_) send_to_evaluator(*lease_);
+  if (!ready_ && ++num_failed_starts_ >= kMaxFailedStarts) {
+    give_up({-1, 0, FailureClass::kInfrastructure, reason});
+    return;
   }
+  ready_ = false;
+  evaluator_ = start_evaluator();
+  evaluator_heard_s_ = monotonic_s();
+  if (setup_) send_to_evaluator(*setup_);
+  if (lease_) send_to_evaluator(*lease_);
   // Last, because the answer may be a new lease, which waits in the socket until the new evaluator
   // is ready.
   if (lost) {
     to_master_(Failure{lost->unit, lost->attempt, FailureClass::kInfrastructure, reason});
   }
-  if (!can_start) {
-    stopped_ = true;
-    to_master_(Failure{-1, 0, FailureClass::kInfrastructure, reason});
-  }
+}
+
+void Worker::give_up(const Failure& failure) {
+  evaluator_.reset();
+  lease_.reset();
+  ready_ = false;
+  to_master_(failure);
 }
 
 }  // namespace prune_sweep

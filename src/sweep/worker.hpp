@@ -17,26 +17,38 @@ class Worker {
 
   /// A message of the master.
   void on_message(const Message& message);
-  /// Reads the evaluator's messages, notices its death or silence. Returns whether anything
-  /// happened.
+  /// Reads the evaluator's messages, notices its death or silence, tells the master that this rank
+  /// lives. Returns whether anything happened.
   bool poll();
 
-  int fd() const { return evaluator_.channel.fd(); }
-  bool is_stopped() const { return stopped_; }
+  /// Of the evaluator's socket; -1 when there is no evaluator.
+  int fd() const { return evaluator_ ? evaluator_->channel.fd() : -1; }
+  bool is_stopped() const { return stop_.has_value(); }
+  /// How the master said to leave.
+  Leave leave() const { return stop_ ? stop_->leave : Leave::kAlone; }
+  /// The master has said nothing for so long that it must be gone.
+  bool is_abandoned() const;
 
  private:
+  bool poll_evaluator();
+  void on_evaluator_message(const Message& message);
   void evaluator_lost(const std::string& reason);
+  void give_up(const Failure& failure);
   void send_to_evaluator(const Message& message);
   bool is_silent() const;
+  void beat();
 
   std::function<void(const Message&)> to_master_;
-  EvaluatorProcess evaluator_;
+  std::optional<EvaluatorProcess> evaluator_;
   std::optional<Setup> setup_;
   std::optional<Lease> lease_;
+  std::optional<Stop> stop_;
   bool ready_ = false;
-  bool stopped_ = false;
   int num_failed_starts_ = 0;
-  double last_heard_s_ = 0;
+  double evaluator_heard_s_ = 0;
+  double master_heard_s_ = 0;
+  double last_beat_s_ = 0;
+  double last_poll_s_ = 0;
 };
 
 }  // namespace prune_sweep

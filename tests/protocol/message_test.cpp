@@ -51,6 +51,11 @@ std::vector<Message> samples() {
       Committed{9},
       Committed{},
       Stop{},
+      Stop{Leave::kAlone},
+      Heartbeat{WorkerState::kAtWork},
+      Heartbeat{},
+      Revoke{7, 2},
+      Revoke{},
   };
 }
 
@@ -67,10 +72,16 @@ M round_trip(const M& message) {
 }  // namespace
 
 TEST_CASE("every message comes back with all its fields") {
-  const auto setup = round_trip(Setup{"job\ntext", "digest", 16});
+  const auto setup = round_trip(Setup{"job\ntext", "digest", 16, {2.5, 3.5}});
   CHECK(setup.job_text == "job\ntext");
   CHECK(setup.questions_sha256 == "digest");
   CHECK(setup.num_threads == 16);
+  CHECK(setup.patience.evaluator_s == 2.5);
+  CHECK(setup.patience.rank_s == 3.5);
+  CHECK(round_trip(Stop{Leave::kAlone}).leave == Leave::kAlone);
+  CHECK(round_trip(Heartbeat{WorkerState::kIdle}).state == WorkerState::kIdle);
+  CHECK(round_trip(Revoke{7, 2}).unit == 7);
+  CHECK(round_trip(Revoke{7, 2}).attempt == 2);
 
   const auto ready = round_trip(Ready{"host", "cuda", "2.11.0", 1.5});
   CHECK(ready.host == "host");
@@ -169,27 +180,29 @@ TEST_CASE("a message cut anywhere, or with bytes after it, is refused") {
 }
 
 TEST_CASE("a message of another version is refused with both versions") {
-  const std::string body = ByteWriter().put(uint16_t{2}).put(uint16_t{6}).put(int32_t{9}).take();
+  const std::string body = ByteWriter().put(uint16_t{3}).put(uint16_t{6}).put(int32_t{9}).take();
   const Error error = error_of([&] { decode(sealed(body)); });
   CHECK(error.status() == ExitStatus::kInternal);
   CHECK_THAT(
       error.what(),
-      ContainsSubstring("version 2") && ContainsSubstring("version 1") &&
+      ContainsSubstring("version 3") && ContainsSubstring("version 2") &&
           ContainsSubstring("same build"));
 }
 
-TEST_CASE("the numbers on the wire are those of protocol version 1") {
-  const std::string body = ByteWriter().put(uint16_t{1}).put(uint16_t{6}).put(int32_t{9}).take();
+TEST_CASE("the numbers on the wire are those of protocol version 2") {
+  const std::string body = ByteWriter().put(uint16_t{2}).put(uint16_t{6}).put(int32_t{9}).take();
   const Message message = decode(sealed(body));
   REQUIRE(std::holds_alternative<Committed>(message));
   CHECK(std::get<Committed>(message).unit == 9);
   CHECK(encode(Committed{9}) == sealed(body));
-  CHECK(encode(Stop{}) == sealed(ByteWriter().put(uint16_t{1}).put(uint16_t{7}).take()));
+  CHECK(
+      encode(Stop{}) ==
+      sealed(ByteWriter().put(uint16_t{2}).put(uint16_t{7}).put(uint8_t{0}).take()));
 }
 
 TEST_CASE("an unknown type is refused by its number") {
-  const std::string body = ByteWriter().put(uint16_t{1}).put(uint16_t{8}).take();
-  CHECK_THAT(message_of([&] { decode(sealed(body)); }), ContainsSubstring("unknown type 8"));
+  const std::string body = ByteWriter().put(uint16_t{2}).put(uint16_t{10}).take();
+  CHECK_THAT(message_of([&] { decode(sealed(body)); }), ContainsSubstring("unknown type 10"));
 }
 
 TEST_CASE("bytes with a right CRC and wrong content give an Error or a message, nothing else") {

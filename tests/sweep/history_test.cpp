@@ -1,5 +1,8 @@
 #include "prune_sweep/sweep/history.hpp"
 
+#include <algorithm>
+#include <set>
+
 #include "core/message_of.hpp"
 #include "core/plans.hpp"
 #include "temp_dir.hpp"
@@ -244,4 +247,51 @@ TEST_CASE("a journal that cannot be read is refused by name") {
     CHECK_THAT(
         refusal_of([&] { read_history(small_plan(), {path}); }), ContainsSubstring(path.string()));
   }
+}
+
+TEST_CASE("a question in quarantine has its reason, until a result makes it void") {
+  const Plan plan = small_plan();
+  const ResultEntry later = entry_of(plan, 0, {0, 1, 2}, {1});
+  const QuarantineEntry kept{
+      .unit = 1,
+      .rank = 2,
+      .at_s = 3,
+      .variant_keys = later.variant_keys,
+      .question_key = later.question_keys[0],
+      .reason = "signal 11"};
+  QuarantineEntry foreign = kept;
+  foreign.question_key = "of another plan";
+
+  std::string file;
+  for (const JournalEntry& entry : {JournalEntry(kept), JournalEntry(foreign)}) {
+    file += journal_bytes(entry, 0);
+  }
+  HistoryBuilder builder(plan);
+  builder.add(replay(file));
+  const History history = builder.take();
+  CHECK(history.num_unreadable_bytes == 0);
+  REQUIRE(history.quarantines.size() == 1);
+  CHECK(history.quarantines[0].benchmark == 0);
+  CHECK(history.quarantines[0].question == 1);
+  CHECK(
+      std::set<int32_t>(
+          history.quarantines[0].variants.begin(), history.quarantines[0].variants.end()) ==
+      std::set<int32_t>{0, 1, 2});
+  CHECK(history.quarantines[0].reason == "signal 11");
+
+  CHECK(history_of(plan, {kept, later}).quarantines.empty());
+  const ResultEntry some = entry_of(plan, 0, {1}, {1});
+  const auto rest = history_of(plan, {kept, some}).quarantines;
+  REQUIRE(rest.size() == 1);
+  CHECK(std::count(rest[0].variants.begin(), rest[0].variants.end(), 1) == 0);
+}
+
+TEST_CASE("what the master compared counts as what the journals hold twice") {
+  const Plan plan = small_plan();
+  const DuplicateEntry duplicate{1, 2, 3, 40, 2};
+  HistoryBuilder builder(plan);
+  builder.add(replay(journal_bytes(duplicate, 7)));
+  const History history = builder.take();
+  CHECK(history.num_duplicates_same == 40);
+  CHECK(history.num_duplicates_different == 2);
 }

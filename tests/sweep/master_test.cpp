@@ -36,6 +36,16 @@ const FailureEntry* failure_in(const std::vector<Action>& actions) {
   return nullptr;
 }
 
+std::vector<QuarantineEntry> quarantines_in(const std::vector<Action>& actions) {
+  std::vector<QuarantineEntry> list;
+  for (const Action& action : actions) {
+    const auto* commit = std::get_if<Commit>(&action);
+    if (commit == nullptr) continue;
+    if (const auto* entry = std::get_if<QuarantineEntry>(&commit->entry)) list.push_back(*entry);
+  }
+  return list;
+}
+
 }  // namespace
 
 TEST_CASE("the plan of these tests has groups and units enough") {
@@ -106,7 +116,7 @@ TEST_CASE("a result of an earlier attempt, of another unit or of another worker 
   CHECK(master.on_message(9, result_of(plan, again), 7).empty());
   CHECK(master.on_message(1, failure_of(first, FailureClass::kTask), 7).empty());
   CHECK(master.records().num_records() == 0);
-  CHECK(master.num_units_given_up() == 0);
+  CHECK(master.num_quarantined() == 0);
   CHECK(result_in(master.on_message(1, result_of(plan, again), 8)) != nullptr);
   CHECK(master.on_message(1, result_of(plan, again), 9).empty());
 }
@@ -134,34 +144,291 @@ TEST_CASE("a result with the wrong number or kind of records is a failure of the
   }
 }
 
-TEST_CASE("a unit whose evaluator dies three times is given up, on whatever workers") {
+TEST_CASE("a unit is tried twice here and once elsewhere, then in halves") {
   const Plan plan = small_plan();
   Master master(plan, RecordTable(plan));
   Lease lease = leases_in(master.on_message(0, kReady, 5)).at(0);
-  const int32_t unit = lease.unit;
-  for (int attempt = 1; attempt <= 3; ++attempt) {
-    CHECK(lease.unit == unit);
-    CHECK(lease.attempt == attempt);
-    const auto actions = master.on_message(0, failure_of(lease, FailureClass::kInfrastructure), 6);
-    REQUIRE(failure_in(actions) != nullptr);
-    CHECK(failure_in(actions)->text == "died");
-    CHECK(failure_in(actions)->given_up == (attempt == 3));
-    lease = leases_in(actions).at(0);
-  }
-  CHECK(lease.unit != unit);
-  CHECK(master.num_units_given_up() == 1);
+  const Lease other = leases_in(master.on_message(1, kReady, 5)).at(1);
+  const Lease whole = lease;
+  REQUIRE(whole.questions.size() > 1);
+  const auto crash = FailureClass::kInfrastructure;
+  auto actions = master.on_message(0, failure_of(lease, crash), 6);
+  CHECK(failure_in(actions)->text == "died");
+  lease = leases_in(actions).at(0);
+  CHECK(lease.unit == whole.unit);
+  CHECK(lease.attempt == 2);
+  // After two crashes here the other worker gets it.
+  actions = master.on_message(0, failure_of(lease, crash), 7);
+  CHECK(leases_in(actions).at(0).unit != whole.unit);
+  actions = master.on_message(1, result_of(plan, other), 8);
+  lease = leases_in(actions).at(1);
+  CHECK(lease.unit == whole.unit);
+  CHECK(lease.questions == whole.questions);
+  actions = master.on_message(1, failure_of(lease, crash), 9);
+  CHECK_FALSE(failure_in(actions)->given_up);
+  lease = leases_in(actions).at(1);
+  CHECK(lease.unit == whole.unit);
+  CHECK(lease.questions.size() == whole.questions.size() / 2);
+  CHECK(lease.questions.front() == whole.questions.front());
+  CHECK(master.num_quarantined() == 0);
 }
 
-TEST_CASE("a failure of the task or its input gives the unit up at once") {
-  for (const FailureClass failure : {FailureClass::kTask, FailureClass::kInput}) {
-    const Plan plan = small_plan();
+TEST_CASE("the question that kills alone is quarantined, all else of its unit is computed") {
+  const Plan plan = small_plan();
+  for (const FailureClass failure : {FailureClass::kInfrastructure, FailureClass::kTask}) {
     Master master(plan, RecordTable(plan));
-    const Lease lease = leases_in(master.on_message(0, kReady, 5)).at(0);
-    const auto actions = master.on_message(0, failure_of(lease, failure), 6);
-    REQUIRE(failure_in(actions) != nullptr);
-    CHECK(failure_in(actions)->given_up);
-    CHECK(leases_in(actions).at(0).unit != lease.unit);
-    CHECK(master.num_units_given_up() == 1);
+    std::vector<QuarantineEntry> quarantined;
+    int num_failures = 0;
+    for (auto leases = leases_in(master.on_message(0, kReady, 5)); !leases.empty();) {
+      const Lease lease = leases.at(0);
+      const bool is_bad =
+          lease.benchmark == "mmlu" && lease.questions.front() <= 4 && lease.questions.back() >= 4;
+      num_failures += is_bad ? 1 : 0;
+      const auto actions = is_bad ? master.on_message(0, failure_of(lease, failure, "bad"), 6)
+                                  : master.on_message(0, result_of(plan, lease), 6);
+      for (const QuarantineEntry& entry : quarantines_in(actions)) quarantined.push_back(entry);
+      leases = leases_in(actions);
+    }
+    CHECK(master.is_finished());
+    CHECK_FALSE(master.is_complete());
+    CHECK(master.num_quarantined() == 1);
+    const BenchmarkPlan& mmlu = plan.benchmarks[0];
+    size_t num_variants = 0;
+    for (const QuarantineEntry& entry : quarantined) {
+      CHECK(entry.question_key == question_key(mmlu, mmlu.questions[4]));
+      CHECK(entry.reason == "bad");
+      num_variants += entry.variant_keys.size();
+    }
+    CHECK(num_variants == plan.variants.size());
+    CHECK(
+        master.records().num_records() ==
+        plan.num_records() - static_cast<int64_t>(plan.variants.size()));
+    // An error of the task would come again: a try for each cut. A crash may be chance.
+    const auto num_groups = static_cast<int>(quarantined.size());
+    const bool is_crash = failure == FailureClass::kInfrastructure;
+    CHECK(num_failures >= num_groups * (is_crash ? 3 : 1));
+    CHECK(num_failures <= num_groups * (is_crash ? 9 : 4));
+  }
+}
+
+TEST_CASE("what is in quarantine is not tried again, unless it is left out of the settings") {
+  const Plan plan = small_plan();
+  MasterSettings settings;
+  settings.quarantines.push_back({0, 4, {}, "bad"});
+  for (int32_t v = 0; v < static_cast<int32_t>(plan.variants.size()); ++v) {
+    settings.quarantines[0].variants.push_back(v);
+  }
+  Master master(plan, RecordTable(plan), settings);
+  CHECK(master.num_quarantined() == 1);
+  for (auto leases = leases_in(master.on_message(0, kReady, 5)); !leases.empty();) {
+    const Lease lease = leases.at(0);
+    if (lease.benchmark == "mmlu") {
+      CHECK(std::find(lease.questions.begin(), lease.questions.end(), 4) == lease.questions.end());
+    }
+    leases = leases_in(master.on_message(0, result_of(plan, lease), 6));
+  }
+  CHECK(master.is_finished());
+  CHECK_FALSE(master.is_complete());
+}
+
+TEST_CASE("a device with faults over three units is drained, and another does its work") {
+  const Plan plan = small_plan();
+  Master master(plan, RecordTable(plan), {.num_workers = 2});
+  Lease other = leases_in(master.on_message(1, kReady, 5)).at(1);
+  std::set<int32_t> units;
+  double now_s = 10;
+  auto leases = leases_in(master.on_message(0, kReady, 5));
+  while (leases.count(0) == 1) {
+    REQUIRE(units.size() < 4);
+    units.insert(leases.at(0).unit);
+    const auto crash = failure_of(leases.at(0), FailureClass::kInfrastructure);
+    leases = leases_in(master.on_message(0, crash, now_s++));
+  }
+  CHECK(units.size() == 3);
+  while (true) {
+    const auto next = leases_in(master.on_message(1, result_of(plan, other), now_s++));
+    CHECK(next.count(0) == 0);
+    if (next.count(1) == 0) break;
+    other = next.at(1);
+  }
+  CHECK(master.is_complete());
+}
+
+TEST_CASE("faults over three units within more than ten minutes do not drain a device") {
+  const Plan plan = small_plan();
+  Master master(plan, RecordTable(plan), {.num_workers = 2});
+  master.on_message(1, kReady, 5);
+  double now_s = 10;
+  auto leases = leases_in(master.on_message(0, kReady, 5));
+  for (int crash = 0; crash < 6; ++crash) {
+    REQUIRE(leases.count(0) == 1);
+    now_s += 350;
+    leases = leases_in(
+        master.on_message(0, failure_of(leases.at(0), FailureClass::kInfrastructure), now_s));
+  }
+  CHECK(leases.count(0) == 1);
+}
+
+TEST_CASE("poisoned units drain no device, and the last device is never drained") {
+  const Plan plan = small_plan();
+  for (const int32_t num_workers : {1, 2}) {
+    Master master(plan, RecordTable(plan), {.num_workers = num_workers});
+    std::map<int32_t, Lease> held;
+    const auto take = [&](const std::vector<Action>& actions) {
+      for (const Action& action : actions) {
+        const auto* note = std::get_if<Note>(&action);
+        if (note != nullptr) CHECK(note->text.find("no more work") == std::string::npos);
+      }
+      for (const auto& [worker, lease] : leases_in(actions)) held[worker] = lease;
+    };
+    for (int32_t worker = 0; worker < num_workers; ++worker) {
+      take(master.on_message(worker, kReady, 5));
+    }
+    int num_crashes = 0;
+    for (double now_s = 10; !held.empty(); ++now_s) {
+      const auto [worker, lease] = *held.begin();
+      held.erase(held.begin());
+      const bool kills =
+          lease.benchmark == "mmlu" && lease.questions.front() <= 4 && lease.questions.back() >= 4;
+      num_crashes += kills ? 1 : 0;
+      take(
+          kills ? master.on_message(worker, failure_of(lease, FailureClass::kInfrastructure), now_s)
+                : master.on_message(worker, result_of(plan, lease), now_s));
+    }
+    CHECK(num_crashes > 9);
+    CHECK(master.is_finished());
+    CHECK(master.num_quarantined() == 1);
+  }
+}
+
+TEST_CASE("evaluators that die over everything end the run, to be resumed") {
+  const Plan plan = small_plan();
+  Master master(plan, RecordTable(plan));
+  int num_crashes = 0;
+  for (auto leases = leases_in(master.on_message(0, kReady, 5)); !leases.empty(); ++num_crashes) {
+    REQUIRE(num_crashes < 100);
+    leases =
+        leases_in(master.on_message(0, failure_of(leases.at(0), FailureClass::kInfrastructure), 6));
+  }
+  CHECK(master.is_finished());
+  CHECK_THAT(master.fatal_error(), ContainsSubstring("died"));
+  CHECK(master.fatal_class() == FailureClass::kInfrastructure);
+}
+
+TEST_CASE("a rank that is silent is lost, its lease goes to another, and it may come back") {
+  const Plan plan = small_plan();
+  Master master(plan, RecordTable(plan), {.num_workers = 2, .rank_silence_s = 30});
+  master.on_tick(100);
+  const Lease lost = leases_in(master.on_message(1, kReady, 100)).at(1);
+  Lease lease = leases_in(master.on_message(0, kReady, 100)).at(0);
+  for (double now_s = 105; now_s <= 130; now_s += 5) {
+    master.on_message(0, Heartbeat{WorkerState::kAtWork}, now_s);
+    CHECK(master.on_tick(now_s).empty());
+  }
+  CHECK_FALSE(master.has_lost_rank());
+  master.on_message(0, Heartbeat{WorkerState::kAtWork}, 135);
+  master.on_tick(135);
+  CHECK(master.has_lost_rank());
+  // Its late result is fenced off; while it is at work it gets nothing.
+  CHECK(master.on_message(1, result_of(plan, lost), 136).empty());
+  CHECK(leases_in(master.on_message(1, Heartbeat{WorkerState::kAtWork}, 136)).empty());
+  lease = leases_in(master.on_message(0, result_of(plan, lease), 137)).at(0);
+  CHECK(lease.unit == lost.unit);
+  CHECK(lease.attempt > lost.attempt);
+  CHECK(leases_in(master.on_message(1, Heartbeat{WorkerState::kIdle}, 138)).count(1) == 1);
+}
+
+TEST_CASE("a master that slept itself takes nobody for lost") {
+  const Plan plan = small_plan();
+  Master master(plan, RecordTable(plan), {.num_workers = 2, .rank_silence_s = 30});
+  master.on_tick(100);
+  master.on_message(0, kReady, 100);
+  master.on_message(1, kReady, 100);
+  CHECK(master.on_tick(5000).empty());
+  CHECK_FALSE(master.has_lost_rank());
+}
+
+TEST_CASE("near the end a slow lease is copied, the first result wins, the second is compared") {
+  const Plan plan = small_plan();
+  Master master(plan, RecordTable(plan), {.num_workers = 2});
+  master.on_tick(100);
+  const Lease slow = leases_in(master.on_message(1, kReady, 100)).at(1);
+  double now_s = 100;
+  for (auto leases = leases_in(master.on_message(0, kReady, now_s)); leases.count(0) == 1;) {
+    leases = leases_in(master.on_message(0, result_of(plan, leases.at(0)), ++now_s));
+    master.on_message(1, Heartbeat{WorkerState::kAtWork}, now_s);
+  }
+  CHECK_FALSE(master.is_finished());
+  std::map<int32_t, Lease> copies;
+  while (copies.empty()) {
+    now_s += 1;
+    REQUIRE(now_s < 10'000);
+    master.on_message(0, Heartbeat{WorkerState::kIdle}, now_s);
+    master.on_message(1, Heartbeat{WorkerState::kAtWork}, now_s);
+    copies = leases_in(master.on_tick(now_s));
+  }
+  const Lease copy = copies.at(0);
+  CHECK(copy.unit == slow.unit);
+  CHECK(copy.questions == slow.questions);
+  CHECK(copy.attempt != slow.attempt);
+  CHECK(result_in(master.on_message(0, result_of(plan, copy), now_s)) != nullptr);
+  CHECK(master.is_finished());
+  CHECK(master.is_complete());
+  Result second = result_of(plan, slow);
+  second.records.front().generated_tokens += 1;
+  if (!second.records.front().loglik.empty()) second.records.front().loglik[0] += 1;
+  const auto actions = master.on_message(1, second, now_s);
+  REQUIRE(actions.size() == 1);
+  const auto& duplicate = std::get<DuplicateEntry>(std::get<Commit>(actions[0]).entry);
+  CHECK(duplicate.num_different == 1);
+  CHECK(duplicate.num_same == static_cast<int64_t>(second.records.size()) - 1);
+}
+
+TEST_CASE("before a deadline nothing is leased that would end after it") {
+  const Plan plan = small_plan();
+  Master master(plan, RecordTable(plan), {.num_workers = 1, .deadline_s = 200});
+  master.on_tick(100);
+  double now_s = 100;
+  int64_t num_leases = 0;
+  for (auto leases = leases_in(master.on_message(0, kReady, now_s)); leases.count(0) == 1;) {
+    const Lease lease = leases.at(0);
+    const double flops = plan.units[static_cast<size_t>(lease.unit)].flops;
+    now_s += 20 * flops / plan.units[0].flops;
+    ++num_leases;
+    leases = leases_in(master.on_message(0, result_of(plan, lease), now_s));
+  }
+  master.on_tick(now_s);
+  CHECK(num_leases > 1);
+  CHECK(now_s <= 200);
+  CHECK(master.is_past_deadline());
+  CHECK(master.is_finished());
+  CHECK_FALSE(master.is_complete());
+}
+
+TEST_CASE("the gate is asked once for each benchmark, when the baseline is there, and may end it") {
+  const Plan plan = small_plan();
+  for (const bool is_wrong : {false, true}) {
+    std::vector<int32_t> asked;
+    MasterSettings settings;
+    settings.gate = [&](const RecordTable& records, int32_t benchmark) {
+      asked.push_back(benchmark);
+      const auto last = static_cast<int32_t>(
+          plan.benchmarks[static_cast<size_t>(benchmark)].questions.size() - 1);
+      CHECK(records.find({benchmark, 0, last}) != nullptr);
+      return is_wrong ? std::optional<std::string>("wrong") : std::nullopt;
+    };
+    Master master(plan, RecordTable(plan), settings);
+    for (auto leases = leases_in(master.on_message(0, kReady, 5)); leases.count(0) == 1;) {
+      leases = leases_in(master.on_message(0, result_of(plan, leases.at(0)), 6));
+    }
+    CHECK(master.is_finished());
+    CHECK(master.is_complete() == !is_wrong);
+    CHECK(master.gate_reason() == (is_wrong ? "wrong" : ""));
+    CHECK(asked.size() == (is_wrong ? 1 : plan.benchmarks.size()));
+    const size_t num_before = asked.size();
+    Master resumed(plan, master.records(), settings);
+    CHECK(asked.size() == 2 * num_before);
+    CHECK(resumed.is_finished());
   }
 }
 
@@ -196,13 +463,15 @@ TEST_CASE("what a worker held that cannot start any more goes to another one") {
 }
 
 TEST_CASE(
-    "when rank 0 or any worker's input cannot be used, nothing goes on and the reason is kept") {
+    "a worker whose input differs is that worker's end; rank 0's, or the last one's, the run's") {
   const Plan plan = small_plan();
+  const Failure refused{-1, 0, FailureClass::kInput, "other data"};
   {
-    Master master(plan, RecordTable(plan));
+    Master master(plan, RecordTable(plan), {.num_workers = 2});
     const Lease lease = leases_in(master.on_message(1, kReady, 5)).at(1);
-    master.on_message(0, Failure{-1, 0, FailureClass::kInfrastructure, "no libtorch"}, 6);
-    CHECK(master.fatal_error() == "no libtorch");
+    master.on_message(0, refused, 6);
+    CHECK(master.fatal_error() == "other data");
+    CHECK(master.fatal_class() == FailureClass::kInput);
     // What is at work is still taken, but nothing new is given out.
     CHECK_FALSE(master.is_finished());
     const auto actions = master.on_message(1, result_of(plan, lease), 7);
@@ -211,9 +480,12 @@ TEST_CASE(
     CHECK(master.is_finished());
     CHECK_FALSE(master.is_complete());
   }
-  Master master(plan, RecordTable(plan));
-  master.on_message(3, Failure{-1, 0, FailureClass::kInput, "other data"}, 6);
-  CHECK(master.fatal_error() == "other data");
+  Master master(plan, RecordTable(plan), {.num_workers = 2});
+  master.on_message(1, refused, 6);
+  CHECK(master.fatal_error().empty());
+  CHECK(leases_in(master.on_message(0, kReady, 6)).count(0) == 1);
+  master.on_message(0, Failure{-1, 0, FailureClass::kInfrastructure, "no libtorch"}, 7);
+  CHECK(master.fatal_error() == "no libtorch");
   CHECK(master.is_finished());
 }
 

@@ -108,6 +108,33 @@ TEST_CASE("a worker that changes its group counts there no longer") {
   CHECK(schedule.next(3) == 1);
 }
 
+TEST_CASE("near the end a worker leaves its group for a much longer unit, before that not") {
+  const Plan near_end = plan_of({{{1}, 10}, {{1}, 9}, {{2}, 20}, {{2}, 19}});
+  Schedule schedule(near_end, all_units(near_end));
+  CHECK(schedule.next(0) == 2);
+  CHECK(schedule.next(1) == 0);
+  CHECK(schedule.next(1) == 3);
+  CHECK(schedule.next(1) == 1);
+
+  std::vector<UnitSpec> specs{{{2}, 20}, {{2}, 20}};
+  for (int i = 0; i < 30; ++i) specs.push_back({{1}, 10});
+  const Plan early = plan_of(specs);
+  Schedule other(early, all_units(early));
+  CHECK(other.next(0) == 2);
+  CHECK(other.next(0) == 3);
+}
+
+TEST_CASE("only what fits is dealt, the longest of that first") {
+  const Plan plan = plan_of({{{0}, 9}, {{0}, 5}, {{1}, 20}, {{1}, 3}});
+  Schedule schedule(plan, all_units(plan));
+  const auto fits = [&](int32_t unit) { return plan.units[static_cast<size_t>(unit)].flops < 6; };
+  CHECK(schedule.next(0, fits) == 1);
+  CHECK(schedule.next(0, fits) == 3);
+  CHECK_FALSE(schedule.next(0, fits));
+  CHECK(schedule.has_open());
+  CHECK(schedule.next(0) == 0);
+}
+
 TEST_CASE("only open units are dealt") {
   const Plan plan = plan_of({{{0}, 1}, {{0}, 2}, {{1}, 3}});
   Schedule schedule(plan, {1});

@@ -2,6 +2,7 @@
 /// A master and fake workers, to be run with faults of every kind.
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <map>
 #include <optional>
@@ -69,18 +70,23 @@ inline Failure failure_of(
 
 inline const Ready kReady{"host", "cpu", "2.11", 1};
 
-/// How the fake workers of a simulation behave, in percent.
+/// What goes wrong in a simulation. The numbers are percent of the occasions.
 struct Behaviour {
-  unsigned dies = 0;  ///< while it works: an infrastructure failure, a new evaluator
-  unsigned task_fails = 0;
-  unsigned repeats = 0;      ///< sends a result once more, later
+  unsigned dies = 0;         ///< an evaluator at work; at most two over one unit: that is chance
+  unsigned repeats = 0;      ///< a worker sends a result once more, later
+  unsigned reorders = 0;     ///< a message overtakes those before it
   unsigned restarts = 0;     ///< says that it is ready while it holds a lease
-  unsigned gives_up = 0;     ///< a worker other than 0 leaves for good
-  unsigned wrong_count = 0;  ///< a result with a record too few
+  unsigned gives_up = 0;     ///< a worker other than 0 cannot start evaluators any more
+  unsigned wrong_count = 0;  ///< a result with a record too few; counts as a death
+  unsigned rank_dies = 0;    ///< a rank other than 0, in the middle of what it says
+  unsigned rank_sleeps = 0;  ///< a rank other than 0 is stopped for minutes and goes on
+  unsigned is_slow = 0;      ///< a lease takes minutes
+  int num_poisoned = 0;      ///< questions that kill every evaluator
+  int num_failing = 0;       ///< questions that give an error of the task
 };
 
-/// A master and its workers, exchanging messages with arbitrary delays; every rule of the exchange
-/// is checked.
+/// A master and its workers on a simulated clock, exchanging messages with arbitrary delays; every
+/// rule of the exchange is checked.
 class Simulation {
  public:
   Simulation(
@@ -90,7 +96,7 @@ class Simulation {
       Behaviour behaviour,
       uint32_t seed)
       : plan_(plan),
-        master_(plan, std::move(records)),
+        master_(plan, std::move(records), {.num_workers = num_workers, .rank_silence_s = 30}),
         keys_(variant_keys(plan)),
         behaviour_(behaviour),
         random_(seed),
@@ -98,111 +104,170 @@ class Simulation {
     for (size_t b = 0; b < plan.benchmarks.size(); ++b) {
       const BenchmarkPlan& benchmark = plan.benchmarks[b];
       for (size_t q = 0; q < benchmark.questions.size(); ++q) {
-        question_of_key_[question_key(benchmark, benchmark.questions[q])] = static_cast<int32_t>(q);
+        question_of_key_[question_key(benchmark, benchmark.questions[q])] = {
+            static_cast<int32_t>(b), static_cast<int32_t>(q)};
       }
     }
+    for (int i = 0; i < behaviour.num_poisoned; ++i) poisoned_.insert(random_question());
+    for (int i = 0; i < behaviour.num_failing; ++i) failing_.insert(random_question());
     for (Worker& worker : workers_) worker.to_master.push_back(kReady);
   }
 
-  /// Goes on until the master is finished; `drain_after` steps it is told to drain.
+  using QuestionIndex = std::pair<int32_t, int32_t>;  // (benchmark, question)
+
+  /// Goes on until the master is finished; after `drain_after` steps it is told to drain.
   void run(int drain_after = -1) {
     for (int step = 0; !master_.is_finished(); ++step) {
-      REQUIRE(step < 50'000);
+      REQUIRE(step < 100'000);  // it always ends
       if (step == drain_after) master_.drain();
       if (master_.is_finished()) break;
-      const auto movable = workers_with_something_to_do();
-      // Nothing on its way, nothing at work, and not finished: it would hang for ever.
-      REQUIRE_FALSE(movable.empty());
-      move(movable[random_() % movable.size()]);
+      now_s_ += static_cast<double>(random_() % 100) / 400;
+      if (now_s_ - last_tick_s_ >= 1) {
+        last_tick_s_ = now_s_;
+        take(-1, nullptr, master_.on_tick(now_s_));
+      }
+      move(static_cast<int32_t>(random_() % workers_.size()));
     }
-    for (const Worker& worker : workers_) REQUIRE_FALSE(worker.master_sees_lease.has_value());
   }
 
   const Master& master() const { return master_; }
   Master& master() { return master_; }
   const std::map<RecordIndex, int>& committed() const { return committed_; }
-  const std::set<int32_t>& units_given_up() const { return given_up_; }
+  const std::set<RecordIndex>& quarantined() const { return quarantined_; }
   const std::set<int32_t>& units_leased() const { return leased_; }
+  bool is_bad(QuestionIndex question) const {
+    return poisoned_.count(question) + failing_.count(question) > 0;
+  }
+  int num_copies() const { return num_copies_; }
+  int64_t num_compared() const { return num_compared_; }
 
  private:
   struct Worker {
     std::deque<Message> to_master;
     std::deque<Message> to_worker;
-    std::optional<Lease> lease;              // what the evaluator works on
+    std::deque<Lease> leases;                // what the evaluator has to work on, in turn
     std::optional<Lease> master_sees_lease;  // what the master thinks it holds
     std::vector<Result> old_results;
-    bool gone = false;
+    double asleep_until_s = 0;
+    double busy_until_s = 0;
+    double beaten_s = 0;
+    bool cannot_start = false;
+    bool is_dead = false;
   };
 
   bool happens(unsigned percent) { return random_() % 100 < percent; }
 
-  std::vector<int32_t> workers_with_something_to_do() const {
-    std::vector<int32_t> list;
-    for (size_t i = 0; i < workers_.size(); ++i) {
-      const Worker& worker = workers_[i];
-      if (!worker.to_master.empty() || !worker.to_worker.empty() || worker.lease) {
-        list.push_back(static_cast<int32_t>(i));
-      }
-    }
-    return list;
+  QuestionIndex random_question() {
+    const auto benchmark = static_cast<int32_t>(random_() % plan_.benchmarks.size());
+    const auto& questions = plan_.benchmarks[static_cast<size_t>(benchmark)].questions;
+    return {benchmark, static_cast<int32_t>(random_() % questions.size())};
   }
 
   /// One thing happens to a worker: the master hears it, it hears the master, or it goes on with
   /// its work.
   void move(int32_t index) {
     Worker& worker = workers_[static_cast<size_t>(index)];
+    if (worker.is_dead || now_s_ < worker.asleep_until_s) return;
+    const bool may_vanish = index != 0 && random_() % 20 == 0;
+    if (may_vanish && happens(behaviour_.rank_dies)) {
+      worker.is_dead = true;
+      worker.to_master.clear();  // what was on its way is lost with it
+      return;
+    }
+    if (may_vanish && happens(behaviour_.rank_sleeps)) {
+      worker.asleep_until_s = now_s_ + 20 + random_() % 100;
+      return;
+    }
+    if (now_s_ - worker.beaten_s > 2 && worker.to_master.empty()) {
+      worker.beaten_s = now_s_;
+      const bool is_idle = worker.leases.empty() && !worker.cannot_start;
+      worker.to_master.push_back(Heartbeat{
+          worker.cannot_start ? WorkerState::kStarting
+          : is_idle           ? WorkerState::kIdle
+                              : WorkerState::kAtWork});
+    }
     switch (random_() % 3) {
       case 0:
-        if (!worker.to_master.empty()) {
-          const Message message = worker.to_master.front();
-          worker.to_master.pop_front();
-          deliver(index, message);
-        }
+        if (!worker.to_master.empty()) deliver(index, next_from(worker.to_master));
         break;
       case 1:
         if (!worker.to_worker.empty()) {
           const Message message = worker.to_worker.front();
           worker.to_worker.pop_front();
-          if (const auto* lease = std::get_if<Lease>(&message); lease && !worker.gone) {
-            REQUIRE_FALSE(worker.lease.has_value());
-            worker.lease = *lease;
-          }
+          hear(worker, message);
         }
         break;
       default:
-        if (worker.lease) work(index, worker);
+        if (!worker.leases.empty() && now_s_ >= worker.busy_until_s) work(index, worker);
     }
   }
 
+  Message next_from(std::deque<Message>& queue) {
+    const size_t chosen = happens(behaviour_.reorders) ? random_() % queue.size() : 0;
+    Message message = queue[chosen];
+    queue.erase(queue.begin() + static_cast<std::ptrdiff_t>(chosen));
+    return message;
+  }
+
+  void hear(Worker& worker, const Message& message) {
+    if (worker.cannot_start) return;
+    if (const auto* lease = std::get_if<Lease>(&message)) {
+      worker.leases.push_back(*lease);
+      if (happens(behaviour_.is_slow)) worker.busy_until_s = now_s_ + 60 + random_() % 60;
+    } else if (const auto* revoke = std::get_if<Revoke>(&message)) {
+      const auto found =
+          std::find_if(worker.leases.begin(), worker.leases.end(), [&](const Lease& held) {
+            return held.unit == revoke->unit && held.attempt == revoke->attempt;
+          });
+      if (found == worker.leases.end()) return;
+      worker.to_master.push_back(failure_of(*found, FailureClass::kRevoked, "revoked"));
+      worker.leases.erase(found);
+      worker.busy_until_s = 0;
+    }
+  }
+
+  bool has_any(const Lease& lease, const std::set<QuestionIndex>& questions) const {
+    const int32_t benchmark = plan_.units[static_cast<size_t>(lease.unit)].benchmark;
+    return std::any_of(lease.questions.begin(), lease.questions.end(), [&](int32_t question) {
+      return questions.count({benchmark, question}) > 0;
+    });
+  }
+
+  /// The evaluator dies; what it had not begun dies unseen with it.
+  void die(Worker& worker) {
+    worker.to_master.push_back(failure_of(worker.leases.back(), FailureClass::kInfrastructure));
+    worker.leases.clear();
+    worker.to_master.push_back(kReady);
+  }
+
+  bool may_die_by_chance(const Lease& lease) { return ++num_deaths_[lease.unit] <= 2; }
+
   void work(int32_t index, Worker& worker) {
-    const Lease lease = *worker.lease;
-    if (index != 0 && happens(behaviour_.gives_up)) {
-      // The evaluator died and cannot be started any more; what it held may be said or not.
-      if (random_() % 2 == 0)
-        worker.to_master.push_back(failure_of(lease, FailureClass::kInfrastructure));
+    const Lease lease = worker.leases.front();
+    if (has_any(lease, poisoned_)) {
+      die(worker);
+    } else if (index != 0 && happens(behaviour_.gives_up)) {
       worker.to_master.push_back(Failure{-1, 0, FailureClass::kInfrastructure, "cannot start"});
-      worker.lease.reset();
-      worker.gone = true;
-    } else if (happens(behaviour_.dies)) {
-      worker.lease.reset();
-      worker.to_master.push_back(failure_of(lease, FailureClass::kInfrastructure));
-      worker.to_master.push_back(kReady);
-    } else if (happens(behaviour_.task_fails)) {
-      worker.lease.reset();
-      worker.to_master.push_back(failure_of(lease, FailureClass::kTask, "out of memory"));
+      worker.leases.clear();
+      worker.cannot_start = true;
+    } else if (happens(behaviour_.dies) && may_die_by_chance(lease)) {
+      die(worker);
+    } else if (has_any(lease, failing_)) {
+      worker.leases.pop_front();
+      worker.to_master.push_back(failure_of(lease, FailureClass::kTask, "not a number"));
     } else if (happens(behaviour_.restarts)) {
       worker.to_master.push_back(kReady);
     } else if (happens(behaviour_.repeats) && !worker.old_results.empty()) {
       worker.to_master.push_back(worker.old_results[random_() % worker.old_results.size()]);
-    } else if (happens(behaviour_.wrong_count)) {
-      worker.lease.reset();
+    } else if (happens(behaviour_.wrong_count) && may_die_by_chance(lease)) {
+      worker.leases.pop_front();
       Result result = result_of(plan_, lease);
       result.records.pop_back();
       worker.to_master.push_back(std::move(result));
     } else if (happens(30)) {
       worker.to_master.push_back(Progress{lease.unit, lease.attempt});
     } else {
-      worker.lease.reset();
+      worker.leases.pop_front();
       worker.old_results.push_back(result_of(plan_, lease));
       worker.to_master.push_back(worker.old_results.back());
     }
@@ -210,47 +275,78 @@ class Simulation {
 
   void deliver(int32_t index, const Message& message) {
     Worker& worker = workers_[static_cast<size_t>(index)];
-    now_s_ += 1;
-    bool current = false;
-    if (const auto* result = std::get_if<Result>(&message)) current = is_current(worker, *result);
-    if (const auto* failure = std::get_if<Failure>(&message)) {
-      current = failure->unit < 0 || is_current(worker, *failure);
+    const std::optional<Lease> held = worker.master_sees_lease;
+    const auto is_held = [&](int32_t unit, int32_t attempt) {
+      return held && held->unit == unit && held->attempt == attempt;
+    };
+    if (const auto* result = std::get_if<Result>(&message)) {
+      if (is_held(result->unit, result->attempt)) worker.master_sees_lease.reset();
+    } else if (const auto* failure = std::get_if<Failure>(&message)) {
+      if (failure->unit < 0 || is_held(failure->unit, failure->attempt)) {
+        worker.master_sees_lease.reset();
+      }
     }
-    if (current) worker.master_sees_lease.reset();
+    const bool is_answer = held.has_value() && !worker.master_sees_lease.has_value();
+    take(index, is_answer ? &*held : nullptr, master_.on_message(index, message, now_s_));
+  }
+
+  /// Checks and carries out what the master does at a message of worker `from` that answers
+  /// `answered`, if that is not null.
+  void take(int32_t from, const Lease* answered, const std::vector<Action>& actions) {
     std::set<int32_t> units_committed;
-    for (const Action& action : master_.on_message(index, message, now_s_)) {
+    for (const Action& action : actions) {
       if (const auto* commit = std::get_if<Commit>(&action)) {
-        check_commit(index, commit->entry, current);
+        check_commit(from, answered, commit->entry);
         if (const auto* result = std::get_if<ResultEntry>(&commit->entry)) {
           units_committed.insert(result->unit);
         }
+      } else if (const auto* send = std::get_if<Send>(&action)) {
+        check_send(*send, from, units_committed);
       } else {
-        check_send(std::get<Send>(action), index, units_committed);
+        lose_if_said(std::get<Note>(action).text);
       }
     }
   }
 
-  template <typename Answer>
-  bool is_current(const Worker& worker, const Answer& answer) const {
-    return worker.master_sees_lease && worker.master_sees_lease->unit == answer.unit &&
-           worker.master_sees_lease->attempt == answer.attempt;
+  /// What a lost rank held is given to others.
+  void lose_if_said(const std::string& text) {
+    if (text.find("is lost") == std::string::npos) return;
+    workers_.at(static_cast<size_t>(std::stoi(text.substr(5)))).master_sees_lease.reset();
   }
 
-  void check_commit(int32_t index, const JournalEntry& entry, bool current) {
+  void check_commit(int32_t from, const Lease* answered, const JournalEntry& entry) {
     if (const auto* worker = std::get_if<WorkerEntry>(&entry)) {
-      REQUIRE(worker->rank == index);
+      REQUIRE(worker->rank == from);
       return;
     }
     // Nothing of an answer to a lease that the worker no longer holds.
-    REQUIRE(current);
+    REQUIRE(answered != nullptr);
     if (const auto* failure = std::get_if<FailureEntry>(&entry)) {
-      REQUIRE(failure->rank == index);
-      REQUIRE(failure->elapsed_s > 0);
-      if (failure->given_up) REQUIRE(given_up_.insert(failure->unit).second);
-      return;
+      REQUIRE(failure->rank == from);
+      REQUIRE(failure->elapsed_s >= 0);
+    } else if (const auto* quarantine = std::get_if<QuarantineEntry>(&entry)) {
+      check_quarantine(*answered, *quarantine);
+    } else if (const auto* duplicate = std::get_if<DuplicateEntry>(&entry)) {
+      REQUIRE(duplicate->num_different == 0);
+      num_compared_ += duplicate->num_same;
+    } else {
+      check_result(from, std::get<ResultEntry>(entry));
     }
-    const auto& result = std::get<ResultEntry>(entry);
-    REQUIRE(result.rank == index);
+  }
+
+  void check_quarantine(const Lease& answered, const QuarantineEntry& entry) {
+    const QuestionIndex question = question_of_key_.at(entry.question_key);
+    REQUIRE(is_bad(question));  // only what is poisoned
+    REQUIRE(answered.questions == std::vector<int32_t>{question.second});
+    const Unit& unit = plan_.units.at(static_cast<size_t>(entry.unit));
+    REQUIRE(entry.variant_keys.size() == unit.variants.size());
+    for (const int32_t variant : unit.variants) {
+      REQUIRE(quarantined_.insert({question.first, variant, question.second}).second);
+    }
+  }
+
+  void check_result(int32_t from, const ResultEntry& result) {
+    REQUIRE(result.rank == from);
     const Unit& unit = plan_.units.at(static_cast<size_t>(result.unit));
     REQUIRE(result.variant_keys.size() == unit.variants.size());
     REQUIRE(result.records.size() == result.variant_keys.size() * result.question_keys.size());
@@ -260,9 +356,11 @@ class Simulation {
           result.variant_keys[v] ==
           keys_[static_cast<size_t>(variant)][static_cast<size_t>(unit.benchmark)]);
       for (size_t q = 0; q < result.question_keys.size(); ++q) {
-        const RecordIndex at{unit.benchmark, variant, question_of_key_.at(result.question_keys[q])};
+        const auto [benchmark, question] = question_of_key_.at(result.question_keys[q]);
+        const RecordIndex at{unit.benchmark, variant, question};
+        REQUIRE(benchmark == unit.benchmark);
         REQUIRE(result.records[v * result.question_keys.size() + q] == record_of(plan_, at));
-        ++committed_[at];
+        REQUIRE(++committed_[at] == 1);  // exactly once
       }
     }
   }
@@ -272,36 +370,55 @@ class Simulation {
     if (const auto* committed = std::get_if<Committed>(&send.message)) {
       REQUIRE(send.worker == from);
       REQUIRE(units_committed.count(committed->unit) == 1);
+    } else if (const auto* revoke = std::get_if<Revoke>(&send.message)) {
+      REQUIRE(worker.master_sees_lease.has_value());
+      REQUIRE(worker.master_sees_lease->attempt == revoke->attempt);
     } else {
-      const Lease& lease = std::get<Lease>(send.message);
-      REQUIRE_FALSE(master_.is_draining());
-      REQUIRE_FALSE(worker.master_sees_lease.has_value());
-      REQUIRE(given_up_.count(lease.unit) == 0);
-      REQUIRE_FALSE(lease.questions.empty());
-      for (const Worker& other : workers_) {
-        REQUIRE((!other.master_sees_lease || other.master_sees_lease->unit != lease.unit));
-      }
-      // Attempts of a unit are numbered upwards: that is what fences late results.
-      REQUIRE(lease.attempt > last_attempt_[lease.unit]);
-      last_attempt_[lease.unit] = lease.attempt;
-      leased_.insert(lease.unit);
-      worker.master_sees_lease = lease;
+      check_lease(worker, std::get<Lease>(send.message));
     }
     worker.to_worker.push_back(send.message);
+  }
+
+  void check_lease(Worker& worker, const Lease& lease) {
+    const int32_t benchmark = plan_.units[static_cast<size_t>(lease.unit)].benchmark;
+    REQUIRE_FALSE(master_.is_draining());
+    REQUIRE_FALSE(worker.master_sees_lease.has_value());
+    REQUIRE_FALSE(lease.questions.empty());
+    const auto same = std::count_if(workers_.begin(), workers_.end(), [&](const Worker& other) {
+      return other.master_sees_lease && other.master_sees_lease->unit == lease.unit &&
+             other.master_sees_lease->questions == lease.questions;
+    });
+    REQUIRE(same <= 1);  // a straggler's copy
+    num_copies_ += static_cast<int>(same);
+    for (const int32_t question : lease.questions) {
+      const int32_t variant = plan_.units[static_cast<size_t>(lease.unit)].variants.front();
+      REQUIRE(quarantined_.count({benchmark, variant, question}) == 0);
+    }
+    // Attempts of a unit are numbered upwards: that is what fences late results.
+    REQUIRE(lease.attempt > last_attempt_[lease.unit]);
+    last_attempt_[lease.unit] = lease.attempt;
+    leased_.insert(lease.unit);
+    worker.master_sees_lease = lease;
   }
 
   const Plan& plan_;
   Master master_;
   std::vector<std::vector<std::string>> keys_;
-  std::map<std::string, int32_t> question_of_key_;
+  std::map<std::string, QuestionIndex> question_of_key_;
   Behaviour behaviour_;
   std::mt19937 random_;
   std::vector<Worker> workers_;
+  std::set<QuestionIndex> poisoned_;
+  std::set<QuestionIndex> failing_;
   std::map<RecordIndex, int> committed_;
-  std::set<int32_t> given_up_;
+  std::set<RecordIndex> quarantined_;
   std::set<int32_t> leased_;
   std::map<int32_t, int32_t> last_attempt_;
+  std::map<int32_t, int> num_deaths_;
+  int num_copies_ = 0;
+  int64_t num_compared_ = 0;
   double now_s_ = 1000;
+  double last_tick_s_ = 0;
 };
 
 inline std::vector<RecordIndex> records_of(const Unit& unit) {
@@ -314,25 +431,22 @@ inline std::vector<RecordIndex> records_of(const Unit& unit) {
   return list;
 }
 
-/// Every record of every unit that was not given up is committed once; without `complete`, at most
-/// once.
+/// Every record is committed once or its question is in quarantine; without `complete`, it may also
+/// be missing.
 inline void check_committed(const Plan& plan, const Simulation& simulation, bool complete) {
-  for (size_t unit = 0; unit < plan.units.size(); ++unit) {
-    const bool given_up = simulation.units_given_up().count(static_cast<int32_t>(unit)) == 1;
-    for (const RecordIndex at : records_of(plan.units[unit])) {
+  for (const Unit& unit : plan.units) {
+    for (const RecordIndex at : records_of(unit)) {
       const auto found = simulation.committed().find(at);
       const int times = found == simulation.committed().end() ? 0 : found->second;
-      if (given_up) REQUIRE(times == 0);
-      if (!given_up && complete) REQUIRE(times == 1);
-      REQUIRE(times <= 1);
+      const bool is_bad = simulation.is_bad({at.benchmark, at.question});
+      REQUIRE(times <= (is_bad ? 0 : 1));
+      if (complete) REQUIRE(times == (is_bad ? 0 : 1));
+      if (complete) REQUIRE(simulation.quarantined().count(at) == (is_bad ? 1 : 0));
       const Record* record = simulation.master().records().find(at);
       REQUIRE((record != nullptr) == (times == 1));
       if (record != nullptr) REQUIRE(*record == record_of(plan, at));
     }
   }
-  REQUIRE(
-      simulation.master().num_units_given_up() ==
-      static_cast<int64_t>(simulation.units_given_up().size()));
 }
 
 }  // namespace prune_sweep

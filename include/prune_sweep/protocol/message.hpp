@@ -8,8 +8,10 @@
 ///       | <------ Ready ---------- | <------ Ready -------- |   once per evaluator process
 ///       | ------- Lease ---------> | ------- Lease -------> |   a unit, with an attempt number
 ///       | <------ Progress ------- | <------ Progress ----- |   at least every few seconds
+///       | ------- Revoke --------> | ------- Revoke ------> |   seldom: somebody else was faster
 ///       | <------ Result --------- | <------ Result ------- |   or Failure, by either of the two
 ///       | ------- Committed -----> |                        |   the records are on disk
+///       | <-- Heartbeat, echoed -> |                        |   every two seconds
 ///       | ------- Stop ----------> | (closes the socket)    |
 #pragma once
 
@@ -23,12 +25,19 @@
 
 namespace prune_sweep {
 
-/// What an evaluator needs before its first lease.
+/// How long a rank waits for others before it takes them for dead or hanging, seconds.
+struct Patience {
+  double evaluator_s = 600;  ///< an evaluator at work, or loading, that says nothing
+  double rank_s = 30;        ///< another rank that says nothing
+};
+
+/// What a worker and its evaluator need before the first lease.
 struct Setup {
   std::string job_text;  ///< the resolved job
   std::string
       questions_sha256;  ///< what the data on the worker's host must give: see questions_digest()
   int32_t num_threads = 1;
+  Patience patience;
 };
 
 /// An evaluator has loaded model and data.
@@ -64,8 +73,8 @@ struct Result {
   std::vector<Record> records;  // [variants * questions]
 };
 
-/// Whose fault a failure is: only infrastructure is worth another try.
-enum class FailureClass : uint8_t { kInfrastructure = 0, kTask = 1, kInput = 2 };
+/// Whose fault a failure is: only infrastructure is worth another try. A revoked lease is nobody's.
+enum class FailureClass : uint8_t { kInfrastructure = 0, kTask = 1, kInput = 2, kRevoked = 3 };
 
 struct Failure {
   int32_t unit = -1;  ///< -1: before any lease
@@ -78,11 +87,33 @@ struct Committed {
   int32_t unit = 0;
 };
 
+/// How a rank ends: with the others in MPI_Finalize, or, where one of them is lost and would be
+/// waited for, by itself.
+enum class Leave : uint8_t { kTogether = 0, kAlone = 1 };
+
 /// Nothing more to do: leave.
-struct Stop {};
+struct Stop {
+  Leave leave = Leave::kTogether;
+};
+
+/// What a worker is at when it has nothing else to say.
+enum class WorkerState : uint8_t { kStarting = 0, kIdle = 1, kAtWork = 2 };
+
+/// The sender lives. The master's answer to a worker's is the same message.
+struct Heartbeat {
+  WorkerState state = WorkerState::kStarting;
+};
+
+/// The lease is no longer needed: give it up at the next batch and answer with a Failure
+/// (kRevoked), or, when it is finished by then, with its Result.
+struct Revoke {
+  int32_t unit = 0;
+  int32_t attempt = 0;
+};
 
 /// The order is the type's number on the wire: append only.
-using Message = std::variant<Setup, Ready, Lease, Progress, Result, Failure, Committed, Stop>;
+using Message = std::
+    variant<Setup, Ready, Lease, Progress, Result, Failure, Committed, Stop, Heartbeat, Revoke>;
 
 /// Message to bytes and back, with a version and a CRC-32C. decode() throws Error (kInternal) for
 /// bytes that are damaged or of another version.

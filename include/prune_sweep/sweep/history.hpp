@@ -27,6 +27,14 @@ struct Attempt {
   std::vector<std::string> variant_keys;  ///< whose records it gave
 };
 
+/// A question that is not evaluated for some variants, and why.
+struct Quarantine {
+  int32_t benchmark = 0;
+  int32_t question = 0;
+  std::vector<int32_t> variants;
+  std::string reason;
+};
+
 struct History {
   explicit History(const Plan& plan) : records(plan) {}
 
@@ -34,6 +42,7 @@ struct History {
   std::vector<StartEntry> starts;
   std::vector<WorkerEntry> workers;
   std::vector<Attempt> attempts;
+  std::vector<Quarantine> quarantines;  ///< those that no later result made void
   /// Records that were there already: the same bits again, or others. The first one stays.
   int64_t num_duplicates_same = 0;
   int64_t num_duplicates_different = 0;
@@ -55,11 +64,12 @@ class HistoryBuilder {
 
   /// What has been added so far.
   const History& history() const { return history_; }
-  History take() { return std::move(history_); }
+  History take();
 
  private:
   void add_attempt(Attempt attempt);
   void add_result(const ResultEntry& entry);
+  void add_quarantine(const QuarantineEntry& entry);
   void add_record(
       const std::string& variant_key,
       const std::string& question_key,

@@ -53,12 +53,33 @@ struct FailureEntry {
   int32_t rank = 0;
   double started_s = 0;
   double elapsed_s = 0;
-  bool given_up = false;  ///< the unit is not tried again in this start
+  bool given_up = false;  ///< what was leased is not tried again: a single question
   std::string text;
 };
 
+/// A question that fails alone, for the variants it was computed with. Not tried again unless asked
+/// for.
+struct QuarantineEntry {
+  int32_t unit = 0;
+  int32_t rank = 0;
+  double at_s = 0;  ///< seconds since 1970-01-01 UTC
+  std::vector<std::string> variant_keys;
+  std::string question_key;
+  std::string reason;
+};
+
+/// A second result of what was committed already, compared with the first, bytes by bytes.
+struct DuplicateEntry {
+  int32_t unit = 0;
+  int32_t attempt = 0;
+  int32_t rank = 0;
+  int64_t num_same = 0;  ///< records
+  int64_t num_different = 0;
+};
+
 /// Values are on disk: append, never renumber.
-using JournalEntry = std::variant<StartEntry, WorkerEntry, ResultEntry, FailureEntry>;
+using JournalEntry = std::
+    variant<StartEntry, WorkerEntry, ResultEntry, FailureEntry, QuarantineEntry, DuplicateEntry>;
 
 /// Writes the journal of one start. An error of the disk leaves the journal as it was, so that the
 /// caller may try again later: nothing is half-written, and what was appended before is not lost.

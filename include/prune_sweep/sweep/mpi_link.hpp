@@ -12,7 +12,8 @@
 
 namespace prune_sweep {
 
-/// Starts MPI and ends it. One thread calls MPI; errors come back as Error, not as an abort.
+/// Starts MPI and ends it. One thread calls MPI; errors come back as Error, not as an abort. The
+/// death of another rank does not: a message to it is taken and never arrives.
 class MpiLink {
  public:
   MpiLink(int* argc, char*** argv);
@@ -30,12 +31,20 @@ class MpiLink {
   /// The next message from any rank, with its sender, if one has arrived.
   std::optional<std::pair<int, Message>> poll();
 
+  /// Ends MPI together with the other ranks, the last thing to do; the destructor does it
+  /// otherwise. A rank that never comes would be waited for without end: after ten seconds the
+  /// process ends with `exit_status`.
+  void finalize(int exit_status);
+  /// Ends the process without waiting for anybody: where a rank was lost, MPI_Finalize may hang.
+  [[noreturn]] void leave_alone(int exit_status);
+
  private:
   struct PendingSend;
 
   int rank_ = 0;
   int size_ = 1;
   int host_size_ = 1;
+  bool finalized_ = false;
   std::list<PendingSend> pending_;
 };
 

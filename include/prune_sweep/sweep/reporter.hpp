@@ -15,18 +15,19 @@ namespace prune_sweep {
 /// Where a run stands.
 struct RunStatus {
   std::string run_id;
-  std::string state;  ///< "running", "complete", "partial", "stopped", "failed"
+  std::string state;   ///< "running", "complete", "partial", "gated", "stopped", "failed"
+  std::string reason;  ///< of a state that is not as wished
   int32_t num_ranks = 1;
   int64_t num_records = 0;
   int64_t num_records_total = 0;
   int64_t num_records_at_start = 0;  ///< taken over from earlier starts
   int32_t num_variants = 0;
   int32_t num_variants_complete = 0;
-  int64_t num_units_given_up = 0;
-  double started_s = 0;       ///< of this start, seconds since 1970-01-01 UTC
-  double now_s = 0;           ///< the same clock
-  double first_result_s = 0;  ///< 0: none yet
-  double share_done = 0;      ///< of this start's estimated work
+  int64_t num_quarantined = 0;  ///< questions
+  double started_s = 0;         ///< of this start, seconds since 1970-01-01 UTC
+  double now_s = 0;             ///< the same clock
+  double first_result_s = 0;    ///< 0: none yet
+  double share_done = 0;        ///< of this start's estimated work
 };
 
 /// Seconds the rest will take at the rate so far; negative when there is no rate yet.
@@ -41,6 +42,8 @@ std::string variant_line(
 /// All variants with their accuracies, one a line, under a heading.
 std::string results_table(const Plan& plan, const RecordTable& records);
 
+/// Whether this process is a rank of mpirun.
+bool is_under_launcher();
 /// Whether a person watches standard output. Launchers give ranks a terminal of their own, so it is
 /// the launcher's output that counts.
 bool output_is_terminal();

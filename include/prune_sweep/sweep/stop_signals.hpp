@@ -10,11 +10,13 @@ namespace prune_sweep {
 
 enum class StopRequest : uint8_t {
   kNone,
-  kDrain,  ///< SIGUSR2: finish what is leased
-  kLeave,  ///< SIGINT, SIGTERM: leave now; what is committed stays
+  kDrain,  ///< SIGUSR2: finish what is leased, there is time
+  kHurry,  ///< SIGINT, SIGTERM, SIGHUP: the same, but a SIGKILL may follow within a second or two
+  kLeave,  ///< a second signal: leave now; what is committed stays
 };
 
-/// Blocks the signals and collects them while it lives. Must be made before any other thread is
+/// Blocks the signals and collects them while it lives; SIGUSR1, which launchers pass on, is
+/// swallowed. Must be made before any other thread is
 /// (MPI starts some): threads inherit the mask, and a thread without it would take the signal and
 /// end the process.
 class StopSignals {
@@ -32,6 +34,7 @@ class StopSignals {
 
  private:
   int fd_ = -1;
+  bool was_asked_ = false;
   sigset_t before_;
 };
 

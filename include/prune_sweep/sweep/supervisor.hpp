@@ -4,18 +4,28 @@
 #pragma once
 
 #include <functional>
-#include <optional>
 #include <string>
 
 #include "prune_sweep/core/check.hpp"
 #include "prune_sweep/core/plan.hpp"
 #include "prune_sweep/protocol/message.hpp"
-#include "prune_sweep/sweep/history.hpp"
+#include "prune_sweep/sweep/master.hpp"
 #include "prune_sweep/sweep/mpi_link.hpp"
 #include "prune_sweep/sweep/run_dir.hpp"
 #include "prune_sweep/sweep/stop_signals.hpp"
 
 namespace prune_sweep {
+
+/// What a run may wait for, seconds.
+struct RunLimits {
+  double deadline_s = 0;  ///< since 1970-01-01 UTC: nothing is leased that would end later; 0: none
+  double grace_s = -1;    ///< for what is leased when the run is asked to stop; < 0: by the signal
+  double disk_s = 60;     ///< how long a disk that refuses is tried again
+  Patience patience;
+};
+
+/// Questions that an earlier start has put into quarantine.
+enum class QuarantineUse : uint8_t { kKeep, kRetry };
 
 /// What rank 0 knows before the first lease.
 struct RunRequest {
@@ -26,21 +36,30 @@ struct RunRequest {
   std::string command_line;
   std::string program_version;
   double started_s = 0;  ///< when the program was started, seconds since 1970-01-01 UTC
+  RunLimits limits;
+  QuarantineUse quarantine = QuarantineUse::kKeep;
+  Gate gate;  ///< may be empty
+};
+
+/// Makes the archive, after the last commit; calls `while_waiting` every few milliseconds. Throws
+/// Error (kDisk).
+using Pack = std::function<void(const std::function<void()>& while_waiting)>;
+
+/// What a run has come to, and how its ranks should end.
+struct RunEnd {
+  ExitStatus status = ExitStatus::kComplete;
+  Leave leave = Leave::kTogether;
 };
 
 /// Rank 0: runs the plan to its end with the help of all ranks and writes everything but the
-/// archive. Returns what the run has come to; `pack` makes the archive and is called once, after
-/// the last commit.
-ExitStatus run_master_rank(
-    MpiLink& link,
-    StopSignals& signals,
-    const RunRequest& request,
-    const std::function<void()>& pack);
+/// archive. The other ranks still wait when it returns: dismiss_workers() comes next.
+RunEnd run_master_rank(
+    MpiLink& link, StopSignals& signals, const RunRequest& request, const Pack& pack);
 
-/// Any other rank: serves until rank 0 says stop.
-void run_worker_rank(MpiLink& link, StopSignals& signals);
+/// Any other rank: serves until rank 0 says stop, or is gone.
+Leave run_worker_rank(MpiLink& link, StopSignals& signals);
 
-/// Rank 0, when there is nothing to run: lets the other ranks leave.
-void dismiss_workers(MpiLink& link);
+/// Rank 0: lets the other ranks leave.
+void dismiss_workers(MpiLink& link, Leave leave);
 
 }  // namespace prune_sweep
