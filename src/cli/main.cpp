@@ -19,7 +19,8 @@ constexpr std::string_view kHelp =
     R"(prune-sweep: which parts of a language model matter
 
   [mpirun -n N] prune-sweep [run] [JOB.ini] [--section.key=value ...]
-                                 evaluate all variants of the job; resumes by itself. No JOB: the bundled demo
+                                 evaluate all variants of the job; resumes by itself. No JOB: the bundled demo.
+                                 --deadline=TIME, --retry-failed, --no-gates: see README
   prune-sweep plan [JOB.ini] [--json]
                                  variants, units, questions, cost, what sharing saves; loads no weights
   prune-sweep check [JOB.ini] [--digest]

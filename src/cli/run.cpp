@@ -13,6 +13,7 @@
 #include "cli/options.hpp"
 #include "cli/run_options.hpp"
 #include "prune_sweep/core/check.hpp"
+#include "prune_sweep/core/signs.hpp"
 #include "prune_sweep/inputs/inputs.hpp"
 #include "prune_sweep/sweep/child_process.hpp"
 #include "prune_sweep/sweep/supervisor.hpp"
@@ -94,6 +95,12 @@ RunRequest read_request(const CommandLine& line, double started_s) {
   run.require_usable();
   const Inputs inputs = read_inputs(std::move(job));
   Plan plan = plan_of(inputs, WeightsCheck::kDigest);
+  Gate gate;
+  if (!line.has("no-gates")) {
+    gate = [asked = plan](const RecordTable& records, int32_t benchmark) {
+      return objection_to_baseline(asked, records, benchmark);
+    };
+  }
   return {
       run,
       resolved_job_text(inputs.job),
@@ -104,7 +111,7 @@ RunRequest read_request(const CommandLine& line, double started_s) {
       started_s,
       limits,
       line.has("retry-failed") ? QuarantineUse::kRetry : QuarantineUse::kKeep,
-      {}};
+      std::move(gate)};
 }
 
 RunEnd run_rank_0(MpiLink& link, StopSignals& signals, const CommandLine& line, double started_s) {

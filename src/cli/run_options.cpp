@@ -46,7 +46,7 @@ double seconds_of(const std::string& name, const std::string& text) {
 }  // namespace
 
 std::vector<std::string> run_options() {
-  std::vector<std::string> names{"deadline", "retry-failed"};
+  std::vector<std::string> names{"deadline", "retry-failed", "no-gates"};
   for (const SecondsRow& row : kSeconds) names.emplace_back(row.name);
   return names;
 }

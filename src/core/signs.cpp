@@ -4,7 +4,8 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
-#include <limits>
+
+#include "prune_sweep/core/check.hpp"
 
 namespace prune_sweep {
 
@@ -113,6 +114,17 @@ std::vector<Sign> find_signs(
         {"one-choice", percent(shares.one_choice) + of_answers + " are the same choice"});
   }
   return signs;
+}
+
+std::optional<std::string> objection_to_baseline(
+    const Plan& plan, const RecordTable& records, int32_t benchmark) {
+  const BenchmarkPlan& asked = plan.benchmarks.at(static_cast<size_t>(benchmark));
+  const auto signs = find_signs(asked, answer_shares(plan, records, benchmark, 0), plan.gates);
+  if (signs.empty()) return std::nullopt;
+  std::vector<std::string> texts;
+  for (const Sign& sign : signs) texts.push_back(sign.text);
+  return asked.name + ": the baseline's answers cannot be right (" + listed(texts) +
+         ") Look at model, tokenizer and prompt settings, or go on with --no-gates.";
 }
 
 std::string sign_names(const std::vector<Sign>& signs) {

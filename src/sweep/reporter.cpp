@@ -9,6 +9,9 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "prune_sweep/benchmarks/yardsticks.hpp"
+#include "prune_sweep/core/signs.hpp"
+
 namespace prune_sweep {
 
 namespace {
@@ -29,6 +32,37 @@ std::string clock_text(double seconds) {
 std::string accuracy_text(const RecordTable& records, int32_t benchmark, int32_t variant) {
   const auto accuracy = records.accuracy(benchmark, variant);
   return accuracy ? format("%.3f", *accuracy) : "-";
+}
+
+/// `  mmlu: one-choice`; empty for none.
+std::string signs_text(const Plan& plan, const RecordTable& records, int32_t variant) {
+  std::string text;
+  for (int32_t benchmark = 0; benchmark < std::ssize(plan.benchmarks); ++benchmark) {
+    const BenchmarkPlan& asked = plan.benchmarks[static_cast<size_t>(benchmark)];
+    const std::string names = sign_names(find_signs(
+        asked, answer_shares(plan, records, benchmark, variant), plan.gates));
+    if (!names.empty()) text += "  " + asked.name + ": " + names;
+  }
+  return text;
+}
+
+/// What a known model's baseline is expected to score, a line for each benchmark.
+std::string yardsticks_text(const Plan& plan, const RecordTable& records) {
+  std::string text;
+  for (int32_t benchmark = 0; benchmark < std::ssize(plan.benchmarks); ++benchmark) {
+    const std::string& name = plan.benchmarks[static_cast<size_t>(benchmark)].name;
+    const auto yardstick = find_yardstick(plan.context.model_sha256, name);
+    if (!yardstick) continue;
+    text += format(
+        "%s of the baseline: %s; %s is expected between %.2f and %.2f (%s)\n",
+        name.c_str(),
+        accuracy_text(records, benchmark, 0).c_str(),
+        std::string(yardstick->model).c_str(),
+        yardstick->low,
+        yardstick->high,
+        std::string(yardstick->source).c_str());
+  }
+  return text;
 }
 
 double records_per_s(const RunStatus& status) {
@@ -106,9 +140,10 @@ std::string results_table(const Plan& plan, const RecordTable& records) {
           accuracy_text(records, static_cast<int32_t>(benchmark), static_cast<int32_t>(variant))
               .c_str());
     }
-    table += records.is_complete(static_cast<int32_t>(variant)) ? "\n" : "  incomplete\n";
+    table += records.is_complete(static_cast<int32_t>(variant)) ? "" : "  incomplete";
+    table += signs_text(plan, records, static_cast<int32_t>(variant)) + "\n";
   }
-  return table;
+  return table + yardsticks_text(plan, records);
 }
 
 bool is_under_launcher() { return std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr; }

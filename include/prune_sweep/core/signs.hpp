@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -48,6 +49,11 @@ struct Sign {
 /// `not-finite`.
 std::vector<Sign> find_signs(
     const BenchmarkPlan& benchmark, const AnswerShares& shares, const Gates& gates);
+
+/// Why the baseline's answers to a benchmark cannot be believed, with what to do; nothing when they
+/// show no sign.
+std::optional<std::string> objection_to_baseline(
+    const Plan& plan, const RecordTable& records, int32_t benchmark);
 
 /// Names of the signs, `one-choice,invalid`; empty for none.
 std::string sign_names(const std::vector<Sign>& signs);
