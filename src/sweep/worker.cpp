@@ -54,18 +54,42 @@ void Worker::on_message(const Message& message) {
     evaluator_heard_s_ = monotonic_s();
     send_to_evaluator(message);
   } else if (const auto* lease = std::get_if<Lease>(&message)) {
-    lease_ = *lease;
-    evaluator_heard_s_ = monotonic_s();
-    send_to_evaluator(message);
-  } else if (std::holds_alternative<Revoke>(message)) {
-    send_to_evaluator(message);
+    on_lease(*lease);
+  } else if (const auto* revoke = std::get_if<Revoke>(&message)) {
+    on_revoke(*revoke);
   } else if (const auto* stop = std::get_if<Stop>(&message)) {
     stop_ = *stop;
   }
 }
 
+void Worker::on_lease(const Lease& lease) {
+  leases_.push_back(lease);
+  if (leases_.size() > 1) return;
+  evaluator_heard_s_ = monotonic_s();
+  send_to_evaluator(lease);
+}
+
+void Worker::on_revoke(const Revoke& revoke) {
+  const auto found = std::find_if(leases_.begin(), leases_.end(), [&](const Lease& lease) {
+    return lease.unit == revoke.unit && lease.attempt == revoke.attempt;
+  });
+  if (found == leases_.begin() && found != leases_.end()) {
+    send_to_evaluator(revoke);
+  } else if (found != leases_.end()) {
+    leases_.erase(found);
+    to_master_(Failure{revoke.unit, revoke.attempt, FailureClass::kRevoked, "revoked"});
+  }
+}
+
+void Worker::on_answer(int32_t unit, int32_t attempt) {
+  if (leases_.empty()) return;
+  if (leases_.front().unit != unit || leases_.front().attempt != attempt) return;
+  leases_.pop_front();
+  if (!leases_.empty()) send_to_evaluator(leases_.front());
+}
+
 bool Worker::is_silent() const {
-  const bool is_at_work = lease_ || (setup_ && !ready_);
+  const bool is_at_work = !leases_.empty() || (setup_ && !ready_);
   return is_at_work && monotonic_s() - evaluator_heard_s_ > setup_->patience.evaluator_s;
 }
 
@@ -81,9 +105,9 @@ void Worker::beat() {
   if (monotonic_s() - last_beat_s_ < every_s) return;
   last_beat_s_ = monotonic_s();
   to_master_(Heartbeat{
-      lease_   ? WorkerState::kAtWork
-      : ready_ ? WorkerState::kIdle
-               : WorkerState::kStarting});
+      !leases_.empty() ? WorkerState::kAtWork
+      : ready_         ? WorkerState::kIdle
+                       : WorkerState::kStarting});
 }
 
 bool Worker::poll() {
@@ -122,20 +146,17 @@ bool Worker::poll_evaluator() {
 }
 
 void Worker::on_evaluator_message(const Message& message) {
-  const auto answers_lease = [this](int32_t unit, int32_t attempt) {
-    return lease_ && lease_->unit == unit && lease_->attempt == attempt;
-  };
   if (std::holds_alternative<Ready>(message)) {
     ready_ = true;
     num_failed_starts_ = 0;
   } else if (const auto* result = std::get_if<Result>(&message)) {
-    if (answers_lease(result->unit, result->attempt)) lease_.reset();
+    on_answer(result->unit, result->attempt);
   } else if (const auto* failure = std::get_if<Failure>(&message)) {
     if (failure->unit < 0) {
       give_up(*failure);
       return;
     }
-    if (answers_lease(failure->unit, failure->attempt)) lease_.reset();
+    on_answer(failure->unit, failure->attempt);
   }
   to_master_(message);
 }
@@ -144,7 +165,11 @@ void Worker::evaluator_lost(const std::string& reason) {
   spdlog::error("{}", reason);
   evaluator_.reset();
   // A lease that an evaluator died too early to see has not been tried: the next evaluator gets it.
-  const std::optional<Lease> lost = ready_ ? std::exchange(lease_, std::nullopt) : std::nullopt;
+  std::optional<Lease> lost;
+  if (ready_ && !leases_.empty()) {
+    lost = std::move(leases_.front());
+    leases_.pop_front();
+  }
   if (!ready_ && ++num_failed_starts_ >= kMaxFailedStarts) {
     give_up({-1, 0, FailureClass::kInfrastructure, reason});
     return;
@@ -153,7 +178,7 @@ void Worker::evaluator_lost(const std::string& reason) {
   evaluator_ = start_evaluator();
   evaluator_heard_s_ = monotonic_s();
   if (setup_) send_to_evaluator(*setup_);
-  if (lease_) send_to_evaluator(*lease_);
+  if (!leases_.empty()) send_to_evaluator(leases_.front());
   // Last, because the answer may be a new lease, which waits in the socket until the new evaluator
   // is ready.
   if (lost) {
@@ -163,7 +188,7 @@ void Worker::evaluator_lost(const std::string& reason) {
 
 void Worker::give_up(const Failure& failure) {
   evaluator_.reset();
-  lease_.reset();
+  leases_.clear();
   ready_ = false;
   to_master_(failure);
 }

@@ -2,6 +2,7 @@
 /// The part of a rank that serves leases: keeps an evaluator alive and passes messages on.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <optional>
 #include <string>
@@ -32,6 +33,10 @@ class Worker {
  private:
   bool poll_evaluator();
   void on_evaluator_message(const Message& message);
+  void on_lease(const Lease& lease);
+  void on_revoke(const Revoke& revoke);
+  /// The evaluator has answered a lease: the next one, if there is one, begins.
+  void on_answer(int32_t unit, int32_t attempt);
   void evaluator_lost(const std::string& reason);
   void give_up(const Failure& failure);
   void send_to_evaluator(const Message& message);
@@ -41,7 +46,9 @@ class Worker {
   std::function<void(const Message&)> to_master_;
   std::optional<EvaluatorProcess> evaluator_;
   std::optional<Setup> setup_;
-  std::optional<Lease> lease_;
+  /// The first is with the evaluator. There is a second only after this rank was lost and came back
+  /// before it had read what was sent to it: one at a time, so that a death is over that one.
+  std::deque<Lease> leases_;
   std::optional<Stop> stop_;
   bool ready_ = false;
   int num_failed_starts_ = 0;

@@ -233,10 +233,10 @@ class Simulation {
     });
   }
 
-  /// The evaluator dies; what it had not begun dies unseen with it.
+  /// The evaluator dies over what it has; what it has not begun is for the next one.
   void die(Worker& worker) {
-    worker.to_master.push_back(failure_of(worker.leases.back(), FailureClass::kInfrastructure));
-    worker.leases.clear();
+    worker.to_master.push_back(failure_of(worker.leases.front(), FailureClass::kInfrastructure));
+    worker.leases.pop_front();
     worker.to_master.push_back(kReady);
   }
 

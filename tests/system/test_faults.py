@@ -322,7 +322,7 @@ def test_a_full_disk_is_waited_for(undisturbed, small_disk, returns):
 
 def pause(generator, run, process):
     """Lets a run come to some random point of its life."""
-    wait_for_records(run, generator.randrange(1, 25), process)
+    wait_for_records(run, generator.randrange(1, 17), process)
     time.sleep(generator.random() * 0.3)
 
 
