@@ -5,6 +5,7 @@ import os
 import pathlib
 import subprocess
 
+import h5py
 import numpy
 import pytest
 
@@ -75,3 +76,23 @@ def test_generated_answers_agree(run, reference):
         for stop in STOPS:
             text = text.split(stop)[0]
         assert row["resps"][0][0] == text
+
+
+def test_gold_solutions_have_the_same_likelihood(run, reference):
+    model, tokenizer = reference
+    largest = 0
+    rows = [row for row in samples(run, "gsm8k") if row["filter"] == "strict-match"]
+    with h5py.File(run / "archive.h5") as archive:
+        ours = archive["benchmarks/gsm8k/gold_loglik"][0]
+        lengths = archive["benchmarks/gsm8k/questions/gold_tokens"][:]
+    for row, own, length in zip(rows, ours, lengths, strict=True):
+        prompt = row["arguments"]["gen_args_0"]["arg_0"]
+        start = tokenizer(prompt, return_tensors="pt").input_ids.shape[1]
+        ids = tokenizer(prompt + " " + row["target"], return_tensors="pt").input_ids
+        assert ids.shape[1] - start == length
+        with torch.no_grad():
+            logprobs = torch.log_softmax(model(ids).logits[0].float(), -1)
+        theirs = logprobs[range(start - 1, ids.shape[1] - 1), ids[0, start:]].sum().item()
+        largest = max(largest, abs(own - theirs))
+    print(f"{len(rows)} solutions, largest difference {largest:.2g}")
+    assert largest <= 1e-3  # a sum over some fifty tokens, each within 1e-4

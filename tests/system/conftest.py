@@ -15,23 +15,6 @@ BIN = pathlib.Path(os.environ.get("PRUNE_SWEEP_BIN", ROOT / "build/release/bin")
 DEMO_JOB = ROOT / "jobs/demo.ini"
 
 
-def pytest_addoption(parser):
-    parser.addoption("--soak", action="store_true", help="run the long tests too: hours")
-
-
-def pytest_configure(config):
-    config.addinivalue_line("markers", "soak: takes long, runs with --soak only")
-
-
-def pytest_collection_modifyitems(config, items):
-    """Long tests are not chosen, rather than skipped: a skipped test would look like one that could not run."""
-    if config.getoption("--soak"):
-        return
-    long = [item for item in items if item.get_closest_marker("soak")]
-    config.hook.pytest_deselected(items=long)
-    items[:] = [item for item in items if item not in long]
-
-
 # Seven variants x (30 + 6) questions: every kind of unit, a few seconds.
 SMALL = [
     "--sweep.layers=0,13,14",
