@@ -101,8 +101,9 @@ std::vector<Action> Master::on_tick(double now_s) {
   last_tick_s_ = now_s;
   for (auto& [rank, worker] : workers_) {
     if (was_asleep) worker.last_heard_s = now_s;
+    // Rank 0's worker lives in the master's own process.
     const bool is_there =
-        worker.state != Worker::State::kLost && worker.state != Worker::State::kGone;
+        rank != 0 && worker.state != Worker::State::kLost && worker.state != Worker::State::kGone;
     if (is_there && now_s - worker.last_heard_s > settings_.rank_silence_s) {
       const std::string why = "rank " + std::to_string(rank) + " is lost: it says nothing";
       has_lost_rank_ = true;
