@@ -242,6 +242,15 @@ void write_audit(ArchiveGroup group, const Audit& audit) {
   units.column("outcome", each(audit.units, [](const UnitAudit& unit) {
                  return printable(unit.outcome, kMaxOutcomeBytes);
                }));
+  ArchiveGroup quarantined = group.group("quarantined");
+  quarantined.scale("entry", audit.quarantined.size());
+  quarantined.column("benchmark", each(audit.quarantined, &QuarantineAudit::benchmark));
+  quarantined.column("subject", each(audit.quarantined, &QuarantineAudit::subject));
+  quarantined.column("doc_id", each(audit.quarantined, &QuarantineAudit::doc_id));
+  quarantined.column("variants", each(audit.quarantined, &QuarantineAudit::variants));
+  quarantined.column("reason", each(audit.quarantined, [](const QuarantineAudit& entry) {
+                       return printable(entry.reason, kMaxOutcomeBytes);
+                     }));
 }
 
 std::string archive_image(

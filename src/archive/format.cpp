@@ -173,6 +173,16 @@ const std::vector<Row>& audit_rows() {
       {"units/started_s", "float64", "[event]", "s", "since the run was first started"},
       {"units/elapsed_s", "float64", "[event]", "s", "how long the attempt took"},
       {"units/outcome", kText, "[event]", "1", "`committed`, `failed: ...` or `lost: ...`"},
+      {"quarantined/entry", "int32", "[entry]", "1", "dimension scale: 0, 1, 2 ..."},
+      {"quarantined/benchmark", kText, "[entry]", "1", "of the question in quarantine"},
+      {"quarantined/subject", kText, "[entry]", "1", "subject of the question"},
+      {"quarantined/doc_id", "int32", "[entry]", "1", "row of the question in the test file"},
+      {"quarantined/variants",
+       kText,
+       "[entry]",
+       "1",
+       "names of the variants that lack the question, separated by commas"},
+      {"quarantined/reason", kText, "[entry]", "1", "what happened when it was asked"},
   };
   return kRows;
 }

@@ -88,6 +88,22 @@ void explain_benchmark(
   }
 }
 
+void print_quarantine(const Plan& plan, const History& history, int32_t variant) {
+  for (const Quarantine& quarantine : history.quarantines) {
+    const auto& variants = quarantine.variants;
+    if (std::find(variants.begin(), variants.end(), variant) == variants.end()) continue;
+    const BenchmarkPlan& benchmark = plan.benchmarks[static_cast<size_t>(quarantine.benchmark)];
+    const QuestionInfo& question = benchmark.questions[static_cast<size_t>(quarantine.question)];
+    std::printf(
+        "  in quarantine: %s%s%s doc_id %d: %s (run --retry-failed asks it again)\n",
+        benchmark.name.c_str(),
+        question.subject.empty() ? "" : "/",
+        question.subject.c_str(),
+        question.doc_id,
+        printable(quarantine.reason, 300).c_str());
+  }
+}
+
 }  // namespace
 
 int command_explain(const CommandLine& line) {
@@ -109,6 +125,7 @@ int command_explain(const CommandLine& line) {
   for (int32_t benchmark = 0; benchmark < std::ssize(plan.benchmarks); ++benchmark) {
     explain_benchmark(plan, history, keys, benchmark, variant);
   }
+  print_quarantine(plan, history, variant);
   if (history.num_unreadable_bytes > 0) {
     std::printf(
         "  %lu bytes of the journals cannot be read; prune-sweep verify %s names the file\n",

@@ -45,7 +45,17 @@ Provenance provenance_of(const RunDir& run, const History& history) {
   return provenance;
 }
 
-Audit audit_of(const History& history) {
+QuarantineAudit audit_of(const Plan& plan, const Quarantine& quarantine) {
+  const BenchmarkPlan& benchmark = plan.benchmarks.at(static_cast<size_t>(quarantine.benchmark));
+  const QuestionInfo& question = benchmark.questions.at(static_cast<size_t>(quarantine.question));
+  std::vector<std::string> variants;
+  for (const int32_t variant : quarantine.variants) {
+    variants.push_back(plan.variants.at(static_cast<size_t>(variant)).name);
+  }
+  return {benchmark.name, question.subject, question.doc_id, listed(variants), quarantine.reason};
+}
+
+Audit audit_of(const Plan& plan, const History& history) {
   Audit audit;
   audit.num_duplicates_compared = history.num_duplicates_same + history.num_duplicates_different;
   audit.num_duplicates_different = history.num_duplicates_different;
@@ -60,6 +70,9 @@ Audit audit_of(const History& history) {
          attempt.elapsed_s,
          attempt.outcome});
   }
+  for (const Quarantine& quarantine : history.quarantines) {
+    audit.quarantined.push_back(audit_of(plan, quarantine));
+  }
   return audit;
 }
 
@@ -71,7 +84,7 @@ Plan read_plan(const RunDir& run) {
 
 void write_archive_of(const RunDir& run, const Plan& plan, const History& history) {
   write_archive(
-      run.archive(), plan, history.records, provenance_of(run, history), audit_of(history));
+      run.archive(), plan, history.records, provenance_of(run, history), audit_of(plan, history));
 }
 
 int command_pack(const CommandLine& line) {

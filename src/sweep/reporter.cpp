@@ -39,8 +39,8 @@ std::string signs_text(const Plan& plan, const RecordTable& records, int32_t var
   std::string text;
   for (int32_t benchmark = 0; benchmark < std::ssize(plan.benchmarks); ++benchmark) {
     const BenchmarkPlan& asked = plan.benchmarks[static_cast<size_t>(benchmark)];
-    const std::string names = sign_names(find_signs(
-        asked, answer_shares(plan, records, benchmark, variant), plan.gates));
+    const std::string names =
+        sign_names(find_signs(asked, answer_shares(plan, records, benchmark, variant), plan.gates));
     if (!names.empty()) text += "  " + asked.name + ": " + names;
   }
   return text;

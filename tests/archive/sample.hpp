@@ -161,6 +161,7 @@ inline Audit audit() {
       {{0, 0, 1, "alpha", 0.5, 2.25, "committed"},
        {1, 0, 2, "beta", 0.75, 1.5, "lost: signal 9"},
        {1, 1, 1, "alpha", 3.0, 2.5, "committed"}},
+      {{"gsm8k", "", 7, "ends", "three evaluators died of it"}},
       3,
       0};
 }

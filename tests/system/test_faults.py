@@ -89,12 +89,22 @@ def test_the_poisoned_question_is_quarantined_and_everything_else_is_there(undis
     assert "mmlu question 7 is not evaluated" in done.stdout + done.stderr
     with h5py.File(run / "archive.h5") as archive, h5py.File(undisturbed / "archive.h5") as whole:
         assert archive.attrs["state"] == "partial"
+        quarantined = {name: column[:] for name, column in archive["audit/quarantined"].items()}
+        subjects = archive["benchmarks/mmlu/questions/subject"].asstr()[:]
+        assert quarantined["benchmark"].tolist() == [b"mmlu"]
+        assert quarantined["subject"].tolist() == [subjects[7].encode()]
+        assert quarantined["doc_id"].tolist() == [archive["benchmarks/mmlu/questions/doc_id"][7]]
+        assert quarantined["variants"][0].count(b", ") < len(archive["variants/name"])
+        assert quarantined["reason"][0]
         for name in ["mmlu/correct", "mmlu/loglik", "gsm8k/strict_correct"]:
             have, want = archive[f"benchmarks/{name}"][:], whole[f"benchmarks/{name}"][:]
             if name.startswith("mmlu"):
                 assert (have[:, 7] != want[:, 7]).any()
                 have[:, 7] = want[:, 7]
             assert have.tobytes() == want.tobytes()
+
+    explained = prune_sweep("explain", run, "baseline").stdout
+    assert ("in quarantine: mmlu" in explained) == (b"baseline" in quarantined["variants"][0].split(b", "))
 
     if kind == "fail":
         return

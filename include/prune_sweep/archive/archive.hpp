@@ -40,8 +40,18 @@ struct UnitAudit {
   std::string outcome;  ///< "committed", "failed: ...", "lost: ..."
 };
 
+/// A question that is not asked any more, because the evaluators that asked it failed.
+struct QuarantineAudit {
+  std::string benchmark;
+  std::string subject;
+  int32_t doc_id = 0;
+  std::string variants;  ///< names, separated by commas
+  std::string reason;
+};
+
 struct Audit {
   std::vector<UnitAudit> units;
+  std::vector<QuarantineAudit> quarantined;
   int64_t num_duplicates_compared = 0;
   int64_t num_duplicates_different = 0;
 };
