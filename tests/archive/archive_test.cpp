@@ -239,7 +239,7 @@ TEST_CASE("a plan without variants, benchmarks, questions or texts makes a reada
 
   SECTION("nothing at all") {
     const Plan plan = make_plan(context, shape, {}, {});
-    CHECK(check_readable(plan, RecordTable(plan)) == 14);
+    CHECK(check_readable(plan, RecordTable(plan)) == 20);
   }
   SECTION("no variants") {
     const Plan plan = make_plan(context, shape, {}, {sample::mmlu(), sample::gsm8k()});

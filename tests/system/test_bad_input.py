@@ -7,7 +7,7 @@ import shutil
 import struct
 
 import pytest
-from conftest import prune_sweep
+from programs import prune_sweep
 
 # <linux/prctl.h>, <linux/capability.h>
 PR_CAPBSET_DROP = 24

@@ -11,7 +11,7 @@ import time
 
 import h5py
 import pytest
-from conftest import BIN, DEMO_JOB, SMALL, numeric_data, prune_sweep
+from programs import BIN, DEMO_JOB, SMALL, numeric_data, prune_sweep
 
 MIB = 1 << 20
 
@@ -114,7 +114,7 @@ def test_a_full_disk_is_status_74_and_the_run_goes_on_with_more_room(undisturbed
         size = int(8192 + (needed - 8192) * moment / count) // 4096 * 4096
         disk = small_disk(size)
         run = disk.folder / "run"
-        done = prune_sweep(DEMO_JOB, *SMALL, f"--output.dir={run}", ranks=2, check=False)
+        done = prune_sweep(DEMO_JOB, *SMALL, "--disk-patience=1", f"--output.dir={run}", ranks=2, check=False)
         statuses.append(done.returncode)
         assert done.returncode == 74, (size, done.returncode, done.stdout + done.stderr)
         assert "No space left on device" in done.stderr

@@ -11,7 +11,7 @@ import time
 
 import h5py
 import pytest
-from conftest import BIN, DEMO_JOB, SMALL, numeric_data, prune_sweep
+from programs import BIN, DEMO_JOB, SMALL, numeric_data, prune_sweep
 from test_run import descendants, evaluators_of, start, wait_for_records, wait_until_gone
 
 PATIENCE = ["--evaluator-patience=3", "--rank-patience=2"]

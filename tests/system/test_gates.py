@@ -6,7 +6,7 @@ import json
 import h5py
 import pytest
 
-from conftest import DEMO_JOB, ROOT, prune_sweep
+from programs import DEMO_JOB, ROOT, prune_sweep
 
 spec = importlib.util.spec_from_file_location("make_checkpoint", ROOT / "tests/make_checkpoint.py")
 make_checkpoint = importlib.util.module_from_spec(spec)

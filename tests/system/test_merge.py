@@ -5,7 +5,7 @@ import shutil
 
 import h5py
 import pytest
-from conftest import DEMO_JOB, SMALL, numeric_data, prune_sweep
+from programs import DEMO_JOB, SMALL, numeric_data, prune_sweep
 
 COMMON = SMALL[3:]
 

@@ -9,7 +9,7 @@ import time
 
 import h5py
 import pytest
-from conftest import BIN, DEMO_JOB, ROOT, SMALL, numeric_data, prune_sweep
+from programs import BIN, DEMO_JOB, ROOT, SMALL, numeric_data, prune_sweep
 
 NUM_VARIANTS = 7
 

@@ -7,7 +7,7 @@ import shutil
 import h5py
 import numpy
 import pytest
-from conftest import prune_sweep
+from programs import prune_sweep
 
 SEAL_BYTES = 85
 
