@@ -91,11 +91,14 @@ def test_the_poisoned_question_is_quarantined_and_everything_else_is_there(undis
         assert archive.attrs["state"] == "partial"
         quarantined = {name: column[:] for name, column in archive["audit/quarantined"].items()}
         subjects = archive["benchmarks/mmlu/questions/subject"].asstr()[:]
-        assert quarantined["benchmark"].tolist() == [b"mmlu"]
-        assert quarantined["subject"].tolist() == [subjects[7].encode()]
-        assert quarantined["doc_id"].tolist() == [archive["benchmarks/mmlu/questions/doc_id"][7]]
-        assert quarantined["variants"][0].count(b", ") < len(archive["variants/name"])
-        assert quarantined["reason"][0]
+        # One entry for each group of variants that met it.
+        assert set(quarantined["benchmark"]) == {b"mmlu"}
+        assert set(quarantined["subject"]) == {subjects[7].encode()}
+        assert set(quarantined["doc_id"]) == {archive["benchmarks/mmlu/questions/doc_id"][7]}
+        names = b", ".join(quarantined["variants"]).decode().split(", ")
+        missing = archive["benchmarks/mmlu/correct"][:, 7] == 255
+        assert sorted(names) == sorted(archive["variants/name"].asstr()[:][missing])
+        assert all(quarantined["reason"])
         for name in ["mmlu/correct", "mmlu/loglik", "gsm8k/strict_correct"]:
             have, want = archive[f"benchmarks/{name}"][:], whole[f"benchmarks/{name}"][:]
             if name.startswith("mmlu"):
@@ -104,7 +107,7 @@ def test_the_poisoned_question_is_quarantined_and_everything_else_is_there(undis
             assert have.tobytes() == want.tobytes()
 
     explained = prune_sweep("explain", run, "baseline").stdout
-    assert ("in quarantine: mmlu" in explained) == (b"baseline" in quarantined["variants"][0].split(b", "))
+    assert ("in quarantine: mmlu" in explained) == ("baseline" in names)
 
     if kind == "fail":
         return
