@@ -239,7 +239,9 @@ std::optional<std::string> one_of(const Values& values, const std::vector<std::s
     if (values.text(key).empty()) continue;
     if (given && values.text(*given) != "all") {
       bad_input(
-          values.where(key), *given + "=" + values.text(*given) + " is given, too", "Give one.");
+          values.where(key),
+          *given + "=" + values.text(*given) + " is given, too",
+          "Give one of them; " + keys.front() + "=all takes a limit back.");
     }
     given = key;
   }

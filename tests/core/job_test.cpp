@@ -44,11 +44,17 @@ void check_same(const Job& a, const Job& b) {
     CAPTURE(i);
     CHECK(a.benchmarks[i].name == b.benchmarks[i].name);
     CHECK(a.benchmarks[i].dir == b.benchmarks[i].dir);
-    CHECK(a.benchmarks[i].selection.limit.value == b.benchmarks[i].selection.limit.value);
+    CHECK(a.benchmarks[i].selection.text() == b.benchmarks[i].selection.text());
+    CHECK(a.benchmarks[i].selection.seed == b.benchmarks[i].selection.seed);
+    CHECK(a.benchmarks[i].chat.format == b.benchmarks[i].chat.format);
+    CHECK(a.benchmarks[i].chat.thinking == b.benchmarks[i].chat.thinking);
     CHECK(a.benchmarks[i].shots == b.benchmarks[i].shots);
     CHECK(a.benchmarks[i].exemplars == b.benchmarks[i].exemplars);
     CHECK(a.benchmarks[i].max_new_tokens == b.benchmarks[i].max_new_tokens);
   }
+  CHECK(a.gates.max_invalid == b.gates.max_invalid);
+  CHECK(a.gates.max_truncated == b.gates.max_truncated);
+  CHECK(a.gates.max_one_choice == b.gates.max_one_choice);
   CHECK(a.output_dir == b.output_dir);
 }
 
@@ -261,6 +267,31 @@ TEST_CASE("a job without model, benchmark or output is refused") {
       ContainsSubstring("no benchmark"));
 }
 
+TEST_CASE("what says which questions, and how they are put, is refused where it says two things") {
+  const auto words = [](const Overrides& overrides, const std::string& text) {
+    CHECK_THAT(refusal(kMinimal, overrides), ContainsSubstring(text));
+  };
+  words({"--benchmarks.limit=0.1", "--benchmarks.sample=5"}, "benchmarks.limit=0.1 is given, too");
+  words({"--benchmarks.mmlu-limit=3", "--benchmarks.mmlu-ids=a:1"}, "mmlu-limit=all takes");
+  words({"--benchmarks.sample=0"}, "benchmarks.sample=0");
+  words({"--benchmarks.sample=0.5"}, "whole number");
+  words({"--benchmarks.seed=-1"}, "benchmarks.seed=-1");
+  words({"--benchmarks.mmlu-ids=a:x"}, "'x' is not a doc_id");
+  words({"--benchmarks.chat-template=yes"}, "none, multi-turn, single-turn");
+  words({"--benchmarks.chat-template=multi-turn"}, "benchmarks.thinking (must be given");
+  words({"--benchmarks.thinking=off", "--benchmarks.thinking=maybe"}, "must be one of");
+  words({"--benchmarks.thinking=on"}, "needs a chat template");
+  words(
+      {"--benchmarks.chat-template=multi-turn", "--benchmarks.thinking=on"},
+      "mmlu is answered by log-likelihoods");
+  words({"--gates.max-invalid=1.5"}, "gates.max-invalid=1.5 (must be a share");
+  words({"--gates.max-one-choice=nan"}, "gates.max-one-choice=nan");
+  // A limit of `all` says nothing against a sample.
+  CHECK(parse(kMinimal, {"--benchmarks.limit=all", "--benchmarks.sample=5"})
+            .benchmarks[0]
+            .selection.text() == "sample 5 seed 1234");
+}
+
 TEST_CASE("bad overrides are refused") {
   CHECK_THAT(refusal(kMinimal, {"--sweep.magnitud=3"}), ContainsSubstring("sweep.magnitud"));
   CHECK_THAT(refusal(kMinimal, {"--model.dtype=int8"}), ContainsSubstring("model.dtype=int8"));
@@ -320,13 +351,22 @@ TEST_CASE("the default job is a job, and its keys are all there are") {
         "variant",
         "mmlu",
         "mmlu-limit",
+        "mmlu-sample",
+        "mmlu-ids",
         "mmlu-shots",
         "gsm8k",
         "gsm8k-limit",
         "gsm8k-shots",
         "gsm8k-exemplars",
         "limit",
+        "sample",
+        "seed",
         "max-new-tokens",
+        "chat-template",
+        "thinking",
+        "max-invalid",
+        "max-truncated",
+        "max-one-choice",
         "dir"}) {
     CAPTURE(key);
     const std::string line = std::string("\n") + key + " = ";
@@ -340,6 +380,9 @@ TEST_CASE("a resolved job is the same job, wherever it is read") {
       {},
       {"--model.path=/a path/with spaces; and = signs", "--output.dir=/out  put/x"},
       {"--model.dtype=float32", "--model.device=cuda", "--sweep.layers=0,3,7-9"},
+      {"--benchmarks.sample=20", "--benchmarks.seed=7"},
+      {"--benchmarks.mmlu-ids=virology:7 ; anatomy: 0,3-5", "--gates.max-invalid=0.125"},
+      {"--benchmarks.mmlu-sample=9", "--benchmarks.chat-template=multi-turn", "--benchmarks.thinking=off"},
       {"--sweep.magnitude=none", "--sweep.layers=none"},
       {"--sweep.magnitude=0,12.5,33.333333,100", "--sweep.magnitude-scope=row"},
       {"--sweep.variant=a: 3 drop , 4 magnitude 50 row ", "--sweep.variant=b:5 drop"},
