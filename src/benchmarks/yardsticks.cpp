@@ -20,6 +20,9 @@ constexpr KnownModel kQwen3{
     "f47f71177f32bcd101b7573ec9171e6a57f4f4d31148d38e382306f42996874b",
     "660db3b73d788119c04535e48cf9be5f55bc3100841a718637ae695b442f27dd"};
 
+constexpr int32_t kShots = 5;
+constexpr int32_t kNewTokens = 256;
+
 struct Row {
   const KnownModel* model;
   std::string_view benchmark;
@@ -47,9 +50,14 @@ std::string model_digest(const KnownModel& model) {
 
 }  // namespace
 
-std::optional<Yardstick> find_yardstick(std::string_view model_sha256, std::string_view benchmark) {
+std::optional<Yardstick> find_yardstick(
+    std::string_view model_sha256, const BenchmarkPlan& benchmark) {
+  const bool is_usual =
+      benchmark.shots == kShots && benchmark.rules.find("chat") == std::string::npos &&
+      (benchmark.kind != BenchmarkKind::kGeneration || benchmark.max_new_tokens == kNewTokens);
+  if (!is_usual) return std::nullopt;
   for (const Row& row : kRows) {
-    if (row.benchmark == benchmark && model_digest(*row.model) == model_sha256) {
+    if (row.benchmark == benchmark.name && model_digest(*row.model) == model_sha256) {
       return Yardstick{row.model->name, row.benchmark, row.low, row.high, row.source};
     }
   }

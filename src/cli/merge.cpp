@@ -77,11 +77,13 @@ Job merged_job(const std::vector<Source>& sources) {
 
 Plan merged_plan(const std::vector<Source>& sources, const Job& job) {
   const Plan& first = sources.front().plan;
-  return make_plan(
+  Plan plan = make_plan(
       first.context,
       first.shape,
       enumerate_variants(job, first.shape.num_layers),
       first.benchmarks);
+  plan.gates = job.gates;
+  return plan;
 }
 
 /// What one run gave: all its counts.

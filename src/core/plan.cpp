@@ -283,6 +283,7 @@ std::string question_key(const BenchmarkPlan& benchmark, const QuestionInfo& que
       .field(std::to_string(question.doc_id))
       .field(question.gold)
       .field(question.prompt_sha256)
+      .field(question.solution_sha256)
       .hex();
 }
 

@@ -49,7 +49,8 @@ Json to_json(const BenchmarkPlan& benchmark) {
          question.prompt_sha256,
          question.prompt_tokens,
          question.common_tokens,
-         question.gold_tokens});
+         question.gold_tokens,
+         question.solution_sha256});
   }
   return {
       {"name", benchmark.name},
@@ -67,7 +68,8 @@ Json to_json(const BenchmarkPlan& benchmark) {
         "prompt_sha256",
         "prompt_tokens",
         "common_tokens",
-        "gold_tokens"}},
+        "gold_tokens",
+        "solution_sha256"}},
       {"questions", std::move(questions)}};
 }
 
@@ -93,6 +95,7 @@ BenchmarkPlan benchmark_from(const Json& json, const std::string& source) {
     row.at(4).get_to(question.prompt_tokens);
     row.at(5).get_to(question.common_tokens);
     row.at(6).get_to(question.gold_tokens);
+    row.at(7).get_to(question.solution_sha256);
   }
   return benchmark;
 }

@@ -23,10 +23,19 @@ PromptStyle prompt_style(const Chat& chat, const fs::path& model_dir) {
   return style;
 }
 
-/// The benchmark's rules, and what else of the request changes an answer.
-std::string rules_text(const BenchmarkInfo& info, const BenchmarkRequest& request) {
+/// The benchmark's rules, and what else of job and model changes an answer.
+std::string rules_text(
+    const BenchmarkInfo& info, const BenchmarkRequest& request, const ModelConfig& config) {
+  std::string text(info.rules);
   const std::string style = PromptStyle{request.chat, {}}.text();
-  return std::string(info.rules) + (style.empty() ? "" : "; " + style);
+  if (!style.empty()) text += "; " + style;
+  if (info.kind == BenchmarkKind::kGeneration) {
+    // generation_config.json has them, which the digest of the model leaves out.
+    std::vector<std::string> ids;
+    for (const int32_t id : config.eos_ids) ids.push_back(std::to_string(id));
+    text += "; ends at " + listed(ids);
+  }
+  return text;
 }
 
 BenchmarkPlan plan_benchmark(
@@ -39,7 +48,7 @@ BenchmarkPlan plan_benchmark(
       info.num_choices,
       generates ? request.max_new_tokens : 0,
       request.shots,
-      rules_text(info, request),
+      rules_text(info, request, inputs.config),
       request.selection.text(),
       {}};
   std::vector<int32_t> previous;
@@ -52,6 +61,7 @@ BenchmarkPlan plan_benchmark(
         sha256_hex(question.prompt),
         static_cast<int32_t>(ids.size())};
     if (generates) {
+      entry.solution_sha256 = sha256_hex(question.solution);
       entry.gold_tokens = static_cast<int32_t>(
           continuation_ids(inputs.tokenizer, question.prompt, ids.size(), question.solution)
               .size());
@@ -118,13 +128,12 @@ std::string resolve_device(const Job& job) {
   // The driver's control device is there exactly when a CUDA driver is loaded; no CUDA library is
   // needed to see it.
   const bool has_cuda = fs::exists("/dev/nvidiactl");
-  if (job.model.device == DeviceKind::kCuda && !has_cuda) {
+  if (job.model.device == DeviceKind::kCuda) {
     bad_input(
         job.source + ": model.device=cuda",
-        "this host has no CUDA device",
+        has_cuda ? "the engine computes on CPUs only so far" : "this host has no CUDA device",
         "Use device = cpu or auto.");
   }
-  if (job.model.device == DeviceKind::kCuda) return "cuda";
   return "cpu";
 }
 

@@ -57,7 +57,7 @@ void Master::ask_gate(int32_t benchmark) {
   const auto num_questions =
       static_cast<int32_t>(plan_->benchmarks[static_cast<size_t>(benchmark)].questions.size());
   for (int32_t question = 0; question < num_questions; ++question) {
-    if (records_.find({benchmark, 0, question}) == nullptr) return;
+    if (!is_settled({benchmark, 0, question})) return;
   }
   gated_[static_cast<size_t>(benchmark)] = true;
   if (auto reason = settings_.gate(records_, benchmark)) {
@@ -310,6 +310,7 @@ void Master::on_failure(int32_t worker, const Failure& failure, double now_s, Ac
       verdict == Verdict::kQuarantine,
       failure.text}});
   std::move(consequences.begin(), consequences.end(), std::back_inserter(actions));
+  if (verdict == Verdict::kQuarantine) ask_gate(unit_of(failure.unit).benchmark);
 }
 
 Verdict Master::settle_failure(

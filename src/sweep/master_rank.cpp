@@ -93,7 +93,9 @@ MasterSettings MasterRank::master_settings() const {
 void MasterRank::write_start() {
   write_file_atomically(request_.run.job(), request_.job_text);
   write_file_atomically(request_.run.plan(), plan_to_json(request_.plan));
-  std::filesystem::remove(request_.run.done());
+  std::error_code error;
+  std::filesystem::remove(request_.run.done(), error);
+  if (error) disk_error("remove", request_.run.done().string(), error.value());
   journal_.append(
       StartEntry{run_id_, request_.command_line, request_.program_version, request_.started_s});
   journal_.commit();
@@ -124,6 +126,10 @@ void MasterRank::event_loop() {
     if (now_s() - last_tick_s_ > kTickEvery_s) {
       last_tick_s_ = now_s();
       carry_out(master_.on_tick(last_tick_s_));
+      // What is leased may take longer than it was thought to; the time to pack is not its own.
+      const double deadline_s = request_.limits.deadline_s;
+      if (deadline_s > 0 && leave_at_s_ == 0 && last_tick_s_ > deadline_s)
+        leave_at_s_ = last_tick_s_;
     }
     flush();
     report();
@@ -153,7 +159,8 @@ void MasterRank::on_message(int32_t rank, const Message& message) {
   }
   if (std::holds_alternative<Result>(message) && first_result_s_ == 0) first_result_s_ = now_s();
   if (std::holds_alternative<Heartbeat>(message) && rank != 0) link_.send(rank, Heartbeat{});
-  carry_out(master_.on_message(rank, message, now_s()));
+  // What comes at the end would be counted and not written any more.
+  if (!is_concluding_) carry_out(master_.on_message(rank, message, now_s()));
 }
 
 void MasterRank::carry_out(std::vector<Action> actions) {
@@ -209,20 +216,22 @@ void MasterRank::take_signals() {
 // --- the end ------------------------------------------------------------------------------------
 
 ExitStatus MasterRank::conclude(const Pack& pack) {
+  is_concluding_ = true;
   if (disk_refuses_since_s_ > 0 && !queue_.is_empty()) {
     return finish(ExitStatus::kDisk, "stopped", disk_error_);
   }
   if (stop_ == StopRequest::kLeave) return finish(ExitStatus::kResumable, "stopped", "");
   if (master_.records().num_records() > 0) {
     if (pack_archive(pack) != ExitStatus::kComplete) {
-      return finish(ExitStatus::kDisk, "stopped", disk_error_);
+      const bool is_left = stop_ == StopRequest::kLeave;
+      return finish(is_left ? ExitStatus::kResumable : ExitStatus::kDisk, "stopped", disk_error_);
     }
     std::printf("\n%s\n", results_table(request_.plan, master_.records()).c_str());
   }
-  if (master_.is_complete()) return finish(ExitStatus::kComplete, "complete", "");
   if (!master_.gate_reason().empty()) {
     return finish(ExitStatus::kPartial, "gated", master_.gate_reason());
   }
+  if (master_.is_complete()) return finish(ExitStatus::kComplete, "complete", "");
   if (!master_.fatal_error().empty()) {
     const bool is_input = master_.fatal_class() == FailureClass::kInput;
     return finish(
@@ -244,7 +253,13 @@ ExitStatus MasterRank::pack_archive(const Pack& pack) {
   const double give_up_s = now_s() + request_.limits.disk_s;
   while (true) {
     try {
-      pack([this] { listen(); });
+      pack([this] {
+        listen();
+        take_signals();
+        if (stop_ == StopRequest::kLeave) {
+          throw Error(ExitStatus::kResumable, "packing", "it was asked to leave at once");
+        }
+      });
       return ExitStatus::kComplete;
     } catch (const Error& error) {
       spdlog::error("{}", error.what());
@@ -252,8 +267,9 @@ ExitStatus MasterRank::pack_archive(const Pack& pack) {
     }
     if (now_s() > give_up_s || stop_ != StopRequest::kNone) return ExitStatus::kDisk;
     const double again_s = now_s() + kDiskRetryEvery_s;
-    while (now_s() < again_s) {
+    while (now_s() < again_s && stop_ != StopRequest::kLeave) {
       listen();
+      take_signals();
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }
   }

@@ -70,6 +70,7 @@ class MasterRank {
   double last_flush_s_ = 0;
   double disk_refuses_since_s_ = 0;  // 0: it does not
   std::string disk_error_;
+  bool is_concluding_ = false;
   std::string status_reason_;
   bool status_was_written_ = true;
   StopRequest stop_ = StopRequest::kNone;

@@ -50,8 +50,9 @@ std::string signs_text(const Plan& plan, const RecordTable& records, int32_t var
 std::string yardsticks_text(const Plan& plan, const RecordTable& records) {
   std::string text;
   for (int32_t benchmark = 0; benchmark < std::ssize(plan.benchmarks); ++benchmark) {
-    const std::string& name = plan.benchmarks[static_cast<size_t>(benchmark)].name;
-    const auto yardstick = find_yardstick(plan.context.model_sha256, name);
+    const BenchmarkPlan& asked = plan.benchmarks[static_cast<size_t>(benchmark)];
+    const std::string& name = asked.name;
+    const auto yardstick = find_yardstick(plan.context.model_sha256, asked);
     if (!yardstick) continue;
     text += format(
         "%s of the baseline: %s; %s is expected between %.2f and %.2f (%s)\n",

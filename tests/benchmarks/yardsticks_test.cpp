@@ -17,11 +17,21 @@ const std::string kQwen3 =
         .field("660db3b73d788119c04535e48cf9be5f55bc3100841a718637ae695b442f27dd")
         .hex();
 
+BenchmarkPlan asked(std::string_view name) {
+  BenchmarkPlan plan;
+  plan.name = name;
+  plan.kind = name == "gsm8k" ? BenchmarkKind::kGeneration : BenchmarkKind::kMultipleChoice;
+  plan.max_new_tokens = name == "gsm8k" ? 256 : 0;
+  plan.shots = 5;
+  plan.rules = "the usual ones";
+  return plan;
+}
+
 }  // namespace
 
 TEST_CASE("a known model has a yardstick for every benchmark, above guessing") {
   for (const BenchmarkInfo& info : benchmark_table()) {
-    const auto yardstick = find_yardstick(kQwen3, info.name);
+    const auto yardstick = find_yardstick(kQwen3, asked(info.name));
     REQUIRE(yardstick);
     CHECK(yardstick->model == "Qwen/Qwen3-0.6B");
     CHECK(yardstick->low < yardstick->high);
@@ -32,7 +42,19 @@ TEST_CASE("a known model has a yardstick for every benchmark, above guessing") {
 }
 
 TEST_CASE("an unknown model or benchmark has none") {
-  CHECK_FALSE(find_yardstick(std::string(64, '0'), "mmlu"));
-  CHECK_FALSE(find_yardstick(kQwen3, "hellaswag"));
-  CHECK_FALSE(find_yardstick("", ""));
+  CHECK_FALSE(find_yardstick(std::string(64, '0'), asked("mmlu")));
+  CHECK_FALSE(find_yardstick(kQwen3, asked("hellaswag")));
+  CHECK_FALSE(find_yardstick("", asked("mmlu")));
+}
+
+TEST_CASE("a model asked in another way has none") {
+  BenchmarkPlan plan = asked("gsm8k");
+  plan.max_new_tokens = 64;
+  CHECK_FALSE(find_yardstick(kQwen3, plan));
+  plan = asked("mmlu");
+  plan.shots = 0;
+  CHECK_FALSE(find_yardstick(kQwen3, plan));
+  plan = asked("mmlu");
+  plan.rules += "; chat multi-turn thinking off";
+  CHECK_FALSE(find_yardstick(kQwen3, plan));
 }

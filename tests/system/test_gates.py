@@ -26,7 +26,7 @@ def untrained(tmp_path_factory):
 
 def arguments(untrained, run):
     return [
-        DEMO_JOB, f"--model.path={untrained}", "--sweep.layers=1,4", "--sweep.magnitude=none",
+        DEMO_JOB, f"--model.path={untrained}", "--sweep.layers=1,4", "--sweep.magnitude=30,60",
         "--benchmarks.limit=3", "--benchmarks.gsm8k-limit=24", "--benchmarks.max-new-tokens=12",
         f"--output.dir={run}",
     ]
@@ -34,7 +34,7 @@ def arguments(untrained, run):
 
 def test_a_baseline_that_says_nothing_stops_the_run(untrained, tmp_path):
     run = tmp_path / "run"
-    done = prune_sweep(*arguments(untrained, run), ranks=2, check=False)
+    done = prune_sweep(*arguments(untrained, run), ranks=2, check=False, env={"PRUNE_SWEEP_FAULTS": "delay=0.2"})
     assert (run / "DONE").read_text().strip() == "3", done.stdout + done.stderr
     for words in ["gsm8k", "24 answers are invalid", "cut at 12 tokens", "--no-gates"]:
         assert words in done.stderr
@@ -50,7 +50,15 @@ def test_a_baseline_that_says_nothing_stops_the_run(untrained, tmp_path):
     done = prune_sweep(*arguments(untrained, run), "--no-gates")
     assert "resuming" in done.stdout
     assert (run / "DONE").read_text().strip() == "0"
-    assert done.stdout.count("gsm8k: invalid,truncated") == 3
+    assert done.stdout.count("gsm8k: invalid,truncated") == 5
+
+
+def test_a_baseline_alone_is_judged_too(untrained, tmp_path):
+    run = tmp_path / "run"
+    alone = ["--sweep.layers=none", "--sweep.magnitude=none"]
+    done = prune_sweep(*arguments(untrained, run)[:2], *alone, *arguments(untrained, run)[4:], check=False)
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert json.loads((run / "status.json").read_text())["state"] == "gated"
 
 
 def test_bounds_of_the_gates_are_keys_of_the_job(untrained, tmp_path):

@@ -5,6 +5,8 @@
 #include <optional>
 #include <string_view>
 
+#include "prune_sweep/core/plan.hpp"
+
 namespace prune_sweep {
 
 /// The headline score expected of a model on a benchmark.
@@ -17,7 +19,8 @@ struct Yardstick {
 };
 
 /// The yardstick for the model of this digest (Checkpoint::sha256), if it is a known one and asked
-/// in the usual way: 5 shots, no chat template.
-std::optional<Yardstick> find_yardstick(std::string_view model_sha256, std::string_view benchmark);
+/// as the published evaluations were: 5 shots, no chat template, 256 new tokens.
+std::optional<Yardstick> find_yardstick(
+    std::string_view model_sha256, const BenchmarkPlan& benchmark);
 
 }  // namespace prune_sweep

@@ -34,6 +34,7 @@ struct QuestionInfo {
   int32_t prompt_tokens = 0;
   int32_t common_tokens = 0;  ///< leading tokens shared with the question before it in its subject
   int32_t gold_tokens = 0;    ///< length of the gold solution (kGeneration)
+  std::string solution_sha256;  ///< of the gold solution in UTF-8; empty without one
 };
 
 struct BenchmarkPlan {
