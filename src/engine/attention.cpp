@@ -2,14 +2,11 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
-#include <c10/core/InferenceMode.h>
 
 #include <algorithm>
-#include <cstring>
 
 #include "engine/attention_parts.hpp"
 #include "engine/lanes.hpp"
-#include "engine/rows.hpp"
 
 namespace prune_sweep {
 
@@ -17,184 +14,224 @@ namespace {
 
 using c10::BFloat16;
 
-/// Queries are taken in blocks of this many positions, cut at its multiples whatever the rows at
-/// hand; a block reads keys up to its end, those behind a query masked.
-constexpr int64_t kPositionBlock = 128;
+constexpr int64_t kPositions = KvLayout::kPositions;
+/// Queries are taken in blocks of this many positions, cut at its multiples. A block reads keys up
+/// to the end of its last block of keys, those behind a query masked.
+constexpr int64_t kQueryPositions = 64;
+static_assert(kPositions % kQueryPositions == 0);
 
-/// softmax_row for the rows of one block: row i sees `first_visible` + i / group keys.
-template <typename T>
+/// Turns scores [rows][extent] into probabilities: row i sees `first_visible` + i / group keys.
+template <typename T, typename C>
 PRUNE_SWEEP_INLINE void softmax_rows(
-    T* scores,
-    int64_t rows,
-    int64_t group,
-    int64_t first_visible,
-    int64_t extent,
-    float scale,
-    float* scratch) {
-  for (int64_t i = 0; i < rows; ++i) {
-    softmax_row(scores + i * extent, first_visible + i / group, extent, scale, scratch);
-  }
-}
-PRUNE_SWEEP_CLONES void softmax_of(
     float* scores,
     int64_t rows,
     int64_t group,
     int64_t first_visible,
     int64_t extent,
     float scale,
-    float* scratch) {
-  softmax_rows(scores, rows, group, first_visible, extent, scale, scratch);
+    C* probabilities) {
+  for (int64_t row = 0; row < rows; ++row, scores += extent, probabilities += extent) {
+    const int64_t visible = first_visible + row / group;
+    softmax_row(scores, visible, scale);
+    for (int64_t i = 0; i < extent; i += kLanes) {
+      const Lanes values = first_lanes(visible - i) ? load(scores + i) : Lanes{};
+      store(probabilities + i, rounded_to<T>(values));
+    }
+  }
 }
 PRUNE_SWEEP_CLONES void softmax_of(
-    BFloat16* scores,
-    int64_t rows,
-    int64_t group,
-    int64_t first_visible,
-    int64_t extent,
-    float scale,
-    float* scratch) {
-  softmax_rows(scores, rows, group, first_visible, extent, scale, scratch);
+    float, float* scores, int64_t rows, int64_t group, int64_t first_visible, int64_t extent,
+    float scale, float* probabilities) {
+  softmax_rows<float>(scores, rows, group, first_visible, extent, scale, probabilities);
+}
+PRUNE_SWEEP_CLONES void softmax_of(
+    BFloat16, float* scores, int64_t rows, int64_t group, int64_t first_visible, int64_t extent,
+    float scale, float* probabilities) {
+  softmax_rows<BFloat16>(scores, rows, group, first_visible, extent, scale, probabilities);
+}
+PRUNE_SWEEP_CLONES void softmax_of(
+    BFloat16, float* scores, int64_t rows, int64_t group, int64_t first_visible, int64_t extent,
+    float scale, BFloat16* probabilities) {
+  softmax_rows<BFloat16>(scores, rows, group, first_visible, extent, scale, probabilities);
 }
 
-/// attend_packed for one element type, cut into tasks: one run of rows x one key-value head.
-template <typename T>
+/// attend_packed for one element type, cut into tasks: one block of queries x one key-value head.
+template <typename T, typename C>
 class PackedAttention {
  public:
-  PackedAttention(const Qkv& qkv, const PackedRows& packed, at::Tensor& out)
-      : qkv_(qkv),
-        packed_(packed),
+  PackedAttention(
+      const at::Tensor& q,
+      const std::vector<QueryRun>& queries,
+      const StreamKv& kv,
+      const KvLayout& layout,
+      at::Tensor& out)
+      : q_(q.const_data_ptr<T>()),
+        kv_(kv),
+        layout_(layout),
         out_(out.data_ptr<T>()),
-        num_runs_(static_cast<int64_t>(packed.sequences.size()) + (packed.prefix_len > 0 ? 1 : 0)),
-        num_streams_(qkv.q.size(0) / packed.num_rows()),
-        kv_heads_(qkv.k.size(1)),
-        group_(qkv.q.size(1) / kv_heads_),
-        head_dim_(qkv.q.size(2)) {}
-
-  /// Multiplications and additions of all tasks, about.
-  int64_t flops() const {
-    int64_t pairs = packed_.prefix_len * packed_.prefix_len;
-    for (const PackedRows::Run& run : packed_.sequences) {
-      pairs += run.num_rows * (packed_.prefix_len + run.num_rows);
-    }
-    return 4 * pairs * head_dim_ * group_ * kv_heads_ * num_streams_;
+        group_(q.size(1) / kv.kv_heads()),
+        head_dim_(q.size(2)) {
+    for (const QueryRun& run : queries) cut(run);
   }
 
-  // Heads outermost: a contiguous share of the tasks has short and long runs in like proportion.
-  int64_t num_tasks() const { return kv_heads_ * num_streams_ * num_runs_; }
+  // Heads outermost: a contiguous share of the tasks has short and long rows in like proportion.
+  int64_t num_tasks() const { return kv_.kv_heads() * std::ssize(cuts_); }
+  /// Multiplications and additions of all tasks, about.
+  int64_t flops() const { return 4 * pairs_ * head_dim_ * group_ * kv_.kv_heads(); }
 
-  void run(int64_t task) {
-    const int64_t index = task % num_runs_;
-    const int64_t stream = task / num_runs_ % num_streams_;
-    const bool is_prefix = index == static_cast<int64_t>(packed_.sequences.size());
-    const PackedRows::Run run = is_prefix ? PackedRows::Run{0, packed_.prefix_len}
-                                          : packed_.sequences[static_cast<size_t>(index)];
-    kv_head_ = task / num_runs_ / num_streams_;
-    first_of_stream_ = stream * packed_.num_rows();
-    attend(run, is_prefix ? 0 : packed_.prefix_len);
+  void run(int64_t begin, int64_t end) {
+    for (int64_t task = begin; task < end; ++task) {
+      attend(task / std::ssize(cuts_), cuts_[static_cast<size_t>(task % std::ssize(cuts_))]);
+    }
+    tiles::release(kv_.arithmetic());
   }
 
  private:
-  /// One head of the prefix and of the run, one below the other, zeros up to `extent` rows.
-  at::Tensor gather(
-      const at::Tensor& from, PackedRows::Run run, int64_t base, int64_t extent) const {
-    at::Tensor to = at::empty({extent, head_dim_}, from.options());
-    T* next = to.data_ptr<T>();
-    const auto copy = [&](int64_t first_row, int64_t count) {
-      const T* row = from.const_data_ptr<T>() +
-                     ((first_of_stream_ + first_row) * kv_heads_ + kv_head_) * head_dim_;
-      for (int64_t i = 0; i < count; ++i, row += kv_heads_ * head_dim_, next += head_dim_) {
-        std::memcpy(next, row, sizeof(T) * static_cast<size_t>(head_dim_));
-      }
-    };
-    copy(0, base);
-    copy(run.first_row, run.num_rows);
-    std::fill(next, to.data_ptr<T>() + extent * head_dim_, T(0));
-    return to;
-  }
-
-  void attend(PackedRows::Run run, int64_t base) {
-    const int64_t end = base + run.num_rows;
-    const int64_t whole_extent = (end + kPositionBlock - 1) / kPositionBlock * kPositionBlock;
-    const at::Tensor keys = gather(qkv_.k, run, base, whole_extent);
-    const at::Tensor values = gather(qkv_.v, run, base, whole_extent);
-    scratch_.resize(static_cast<size_t>(whole_extent));
-    for (int64_t position = base; position < end;) {
-      const int64_t extent = (position / kPositionBlock + 1) * kPositionBlock;
-      const int64_t count = std::min(end, extent) - position;
-      attend_block(
-          first_of_stream_ + run.first_row + position - base,
-          count,
-          position,
-          keys.narrow(0, 0, extent),
-          values.narrow(0, 0, extent));
-      position += count;
+  void cut(QueryRun run) {
+    while (run.count > 0) {
+      const int64_t end = (run.first_position / kQueryPositions + 1) * kQueryPositions;
+      QueryRun part = run;
+      part.count = std::min(run.count, end - run.first_position);
+      cuts_.push_back(part);
+      pairs_ += part.count * (part.first_position + part.count);
+      run.first_position += part.count;
+      run.first_row += part.count;
+      run.count -= part.count;
     }
   }
 
-  void attend_block(
-      int64_t first_row,
-      int64_t count,
-      int64_t position,
-      const at::Tensor& keys,      // [extent, head_dim]
-      const at::Tensor& values) {  // [extent, head_dim]
-    const int64_t rows = count * group_;
-    const int64_t padded = std::max(rows, min_gemm_rows(head_dim_, kPositionBlock));
-    const int64_t row_elements = group_ * head_dim_;
-    const size_t row_bytes = sizeof(T) * static_cast<size_t>(row_elements);
-    const int64_t stride = kv_heads_ * row_elements;
-    const int64_t offset = first_row * stride + kv_head_ * row_elements;
+  void attend(int64_t kv_head, const QueryRun& cut) {
+    const int64_t rows = cut.count * group_;
+    const int64_t padded = padded_rows(rows);
+    const int64_t num_blocks = cut.first_position / kPositions + 1;
+    const int64_t extent = num_blocks * kPositions;
+    gather(kv_head, cut, padded);
 
-    at::Tensor queries = at::empty({padded, head_dim_}, keys.options());
-    const T* q = qkv_.q.const_data_ptr<T>() + offset;
-    T* packed_q = queries.data_ptr<T>();
-    for (int64_t i = 0; i < count; ++i) {
-      std::memcpy(packed_q + i * row_elements, q + i * stride, row_bytes);
+    scores_.resize(static_cast<size_t>(padded * extent));
+    for (int64_t i = 0; i < num_blocks; ++i) {
+      tiles::multiply(
+          padded,
+          kPositions,
+          head_dim_,
+          queries_.data(),
+          head_dim_,
+          kv_.keys(kv_head, layout_.block_of(cut.run, i)),
+          kPositions,
+          scores_.data() + i * kPositions,
+          extent,
+          tiles::Into::kReplace);
     }
-    std::fill(packed_q + rows * head_dim_, packed_q + padded * head_dim_, T(0));
-
-    const at::Tensor scores = at::mm(queries, keys.t());  // [padded, extent]
+    probabilities_.resize(static_cast<size_t>(padded * extent));
     softmax_of(
-        scores.data_ptr<T>(),
+        T{},
+        scores_.data(),
         rows,
         group_,
-        position + 1,
-        keys.size(0),
+        cut.first_position + 1,
+        extent,
         score_scale(head_dim_),
-        scratch_.data());
-    const at::Tensor result = at::mm(scores, values);  // [padded, head_dim]
+        probabilities_.data());
+    std::fill(probabilities_.data() + rows * extent, probabilities_.data() + padded * extent, C(0));
 
-    const T* attended = result.const_data_ptr<T>();
-    for (int64_t i = 0; i < count; ++i) {
-      std::memcpy(out_ + offset + i * stride, attended + i * row_elements, row_bytes);
+    sums_.resize(static_cast<size_t>(padded * head_dim_));
+    for (int64_t i = 0; i < num_blocks; ++i) {
+      tiles::multiply(
+          padded,
+          head_dim_,
+          kPositions,
+          probabilities_.data() + i * kPositions,
+          extent,
+          kv_.values(kv_head, layout_.block_of(cut.run, i)),
+          head_dim_,
+          sums_.data(),
+          head_dim_,
+          i == 0 ? tiles::Into::kReplace : tiles::Into::kAdd);
+    }
+    scatter(kv_head, cut);
+  }
+
+  /// The head's queries, one below the other: those of a row's group together.
+  void gather(int64_t kv_head, const QueryRun& cut, int64_t padded) {
+    const int64_t size = group_ * head_dim_;
+    const int64_t row_size = size * kv_.kv_heads();
+    queries_.assign(static_cast<size_t>(padded * head_dim_), C(0));
+    for (int64_t i = 0; i < cut.count; ++i) {
+      const T* from = q_ + (cut.first_row + i) * row_size + kv_head * size;
+      std::copy(from, from + size, queries_.begin() + i * size);
     }
   }
 
-  const Qkv& qkv_;
-  const PackedRows& packed_;
+  void scatter(int64_t kv_head, const QueryRun& cut) {
+    const int64_t size = group_ * head_dim_;
+    const int64_t row_size = size * kv_.kv_heads();
+    for (int64_t i = 0; i < cut.count; ++i) {
+      const float* from = sums_.data() + i * size;
+      T* to = out_ + (cut.first_row + i) * row_size + kv_head * size;
+      for (int64_t j = 0; j < size; ++j) to[j] = static_cast<T>(from[j]);
+    }
+  }
+
+  const T* q_;
+  const StreamKv& kv_;
+  const KvLayout& layout_;
   T* out_;  // [rows, heads * head_dim]
-  int64_t num_runs_;
-  int64_t num_streams_;
-  int64_t kv_heads_;
   int64_t group_;
   int64_t head_dim_;
-  int64_t kv_head_ = 0;
-  int64_t first_of_stream_ = 0;
-  std::vector<float> scratch_;
+  std::vector<QueryRun> cuts_;
+  int64_t pairs_ = 0;
+  std::vector<C> queries_;        // [padded][head_dim]
+  std::vector<float> scores_;     // [padded][extent]
+  std::vector<C> probabilities_;  // [padded][extent]
+  std::vector<float> sums_;       // [padded][head_dim]
 };
 
 }  // namespace
 
-at::Tensor attend_packed(const Qkv& qkv, const PackedRows& packed) {
-  if (!qkv.q.is_cpu()) return plain::attend_packed(qkv, packed);
-  at::Tensor out = at::empty({qkv.q.size(0), qkv.q.size(1) * qkv.q.size(2)}, qkv.q.options());
-  with_element_type(qkv.q, [&](auto zero) {
-    const PackedAttention<decltype(zero)> attention(qkv, packed, out);
+std::vector<QueryRun> all_queries(const PackedRows& packed) {
+  std::vector<QueryRun> queries;
+  const auto num_sequences = std::ssize(packed.sequences);
+  if (packed.prefix_len > 0) queries.push_back({num_sequences, 0, packed.prefix_len, 0});
+  for (int64_t i = 0; i < num_sequences; ++i) {
+    const PackedRows::Run& run = packed.sequences[static_cast<size_t>(i)];
+    queries.push_back({i, packed.prefix_len, run.num_rows, run.first_row});
+  }
+  return queries;
+}
+
+std::vector<QueryRun> queries_of(const PackedRows& packed, const std::vector<int64_t>& rows) {
+  std::vector<QueryRun> queries;
+  for (int64_t i = 0; i < std::ssize(rows); ++i) {
+    const int64_t row = rows[static_cast<size_t>(i)];
+    if (row < packed.prefix_len) {
+      queries.push_back({std::ssize(packed.sequences), row, 1, i});
+      continue;
+    }
+    // The last sequence that begins at or before the row.
+    const auto behind = std::upper_bound(
+        packed.sequences.begin(),
+        packed.sequences.end(),
+        row,
+        [](int64_t wanted, const PackedRows::Run& run) { return wanted < run.first_row; });
+    const auto run = std::prev(behind);
+    queries.push_back(
+        {run - packed.sequences.begin(), packed.prefix_len + row - run->first_row, 1, i});
+  }
+  return queries;
+}
+
+at::Tensor attend_packed(
+    const at::Tensor& q,
+    const std::vector<QueryRun>& queries,
+    const StreamKv& kv,
+    const KvLayout& layout) {
+  at::Tensor out = at::empty({q.size(0), q.size(1) * q.size(2)}, q.options());
+  with_head_types(q.scalar_type(), kv.arithmetic(), [&](auto stored, auto multiplied) {
+    const PackedAttention<decltype(stored), decltype(multiplied)> attention(
+        q, queries, kv, layout, out);
     const int64_t grain = parallel_grain(attention.num_tasks(), attention.flops());
     at::parallel_for(0, attention.num_tasks(), grain, [&](int64_t begin, int64_t end) {
-      // parallel_for hands no thread-local state on.
-      const c10::InferenceMode inference;
       auto mine = attention;
-      for (int64_t task = begin; task < end; ++task) mine.run(task);
+      mine.run(begin, end);
     });
   });
   return out;

@@ -1,13 +1,18 @@
 /// \file
-/// What both forms of attention share.
+/// What both forms of attention share: queries as a left-hand side, softmax, and how products with
+/// blocks of keys and values add up.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <type_traits>
+#include <vector>
 
 #include "engine/lanes.hpp"
+#include "engine/stream_kv.hpp"
+#include "engine/tiles.hpp"
 
 namespace prune_sweep {
 
@@ -21,33 +26,42 @@ inline float score_scale(int64_t head_dim) {
   return 1.0F / std::sqrt(static_cast<float>(head_dim));
 }
 
-/// Turns a row of scores into probabilities: scaled, the first `visible` through softmax, the rest
-/// zero. `scratch` holds `extent` floats.
-template <typename T>
-PRUNE_SWEEP_INLINE void softmax_row(
-    T* scores, int64_t visible, int64_t extent, float scale, float* scratch) {
+/// Rows of a left-hand side, rounded up so that few shapes of products occur.
+inline int64_t padded_rows(int64_t rows) { return (rows + 15) / 16 * 16; }
+
+/// Turns a row of `count` scores into probabilities of the scaled scores, in place. There is room
+/// for whole lanes behind them.
+PRUNE_SWEEP_INLINE void softmax_row(float* scores, int64_t count, float scale) {
   const Lanes lowest = Lanes{} - std::numeric_limits<float>::infinity();
   Lanes largest = lowest;
-  for (int64_t i = 0; i < visible; i += kLanes) {
-    const Lanes scaled = rounded_to<T>(load(scores + i, extent - i) * scale);
-    const Lanes values = first_lanes(visible - i) ? scaled : lowest;
-    largest = larger(largest, values);
-    store(scratch + i, values, extent - i);
+  for (int64_t i = 0; i < count; i += kLanes) {
+    const Lanes values = load(scores + i) * scale;
+    largest = larger(largest, first_lanes(count - i) ? values : lowest);
   }
   const float top = max(largest);
   Lanes total{};
-  for (int64_t i = 0; i < visible; i += kLanes) {
-    const Lanes powers = exp(load(scratch + i, extent - i) - top);
-    const Lanes values = first_lanes(visible - i) ? powers : Lanes{};
+  for (int64_t i = 0; i < count; i += kLanes) {
+    const Lanes powers = exp(load(scores + i) * scale - top);
+    const Lanes values = first_lanes(count - i) ? powers : Lanes{};
     total += values;
-    store(scratch + i, values, extent - i);
+    store(scores + i, values, count - i);
   }
   const float norm = 1.0F / sum(total);
-  int64_t done = 0;
-  for (; done < visible; done += kLanes) {
-    store(scores + done, load(scratch + done, extent - done) * norm, extent - done);
+  for (int64_t i = 0; i < count; i += kLanes) {
+    store(scores + i, load(scores + i) * norm, count - i);
   }
-  for (; done < extent; done += kLanes) store(scores + done, Lanes{}, extent - done);
+}
+
+/// Calls f with a T and a C: what heads are stored in and what they are multiplied in.
+template <typename F>
+void with_head_types(at::ScalarType stored, tiles::Arithmetic arithmetic, F f) {
+  if (stored == at::kFloat) {
+    f(float{}, float{});
+  } else if (arithmetic == tiles::Arithmetic::kBfloat16) {
+    f(c10::BFloat16{}, c10::BFloat16{});
+  } else {
+    f(c10::BFloat16{}, float{});
+  }
 }
 
 }  // namespace prune_sweep

@@ -58,6 +58,12 @@ struct Row {
   int32_t id = 0;        ///< that token
 };
 
+/// Keys and values of generated tokens in one layer.
+struct OwnKv {
+  at::Tensor k;  // [slots * capacity, kv_heads, head_dim]
+  at::Tensor v;
+};
+
 class Generator {
  public:
   Generator(
@@ -74,6 +80,7 @@ class Generator {
         requests_(requests),
         tokenizer_(tokenizer),
         packed_(pack_prompts(requests)),
+        layout_(packed_),
         capacity_(stored_tokens(requests)),
         answers_(tree.levels.back().size(), std::vector<Generation>(requests.size())) {}
 
@@ -100,20 +107,31 @@ class Generator {
 
   /// Runs the prompts and takes the first token of every answer.
   std::vector<Row> prefill() {
-    StreamStates states = run_streams(decoder_, edited_layer_, tree_, packed_, KeepKv::kYes);
-    prompt_kv_ = std::move(states.kv);
-    std::vector<int64_t> last_rows;
+    // Of a stream: the last row of every prompt, then those that come before a solution's tokens.
+    std::vector<int64_t> wanted;
     for (size_t i = 0; i < requests_.size(); ++i) {
-      last_rows.push_back(packed_.row_of(i, std::ssize(requests_[i].prompt) - 1));
+      wanted.push_back(packed_.row_of(i, std::ssize(requests_[i].prompt) - 1));
     }
-    for (size_t stream = 0; stream < answers_.size(); ++stream) {
-      score_solutions(stream, states.hidden[stream]);
+    for (size_t i = 0; i < requests_.size(); ++i) {
+      const auto& [prompt, max_new_tokens, until, solution] = requests_[i];
+      for (size_t token = 0; token < solution.size(); ++token) {
+        wanted.push_back(packed_.row_of(i, static_cast<int64_t>(prompt.size() + token) - 1));
+      }
     }
+    const auto num_requests = static_cast<int64_t>(requests_.size());
+    const int64_t num_solution_rows = std::ssize(wanted) - num_requests;
+    StreamStates states =
+        run_streams(decoder_, edited_layer_, tree_, layout_, std::move(wanted), KeepKv::kYes);
+    prompt_kv_ = std::move(states.kv);
+
     std::vector<at::Tensor> hidden;
     std::vector<Row> rows;
-    const at::Tensor index = at::tensor(last_rows, at::kLong).to(states.hidden.front().device());
     for (size_t stream = 0; stream < answers_.size(); ++stream) {
-      hidden.push_back(states.hidden[stream].index_select(0, index));
+      const at::Tensor& state = states.hidden[stream];
+      if (num_solution_rows > 0) {
+        score_solutions(stream, state.narrow(0, num_requests, num_solution_rows));
+      }
+      hidden.push_back(state.narrow(0, 0, num_requests));
       for (size_t i = 0; i < requests_.size(); ++i) {
         const auto slot = static_cast<int64_t>(stream * requests_.size() + i);
         rows.push_back({stream, i, slot, std::ssize(requests_[i].prompt) - 1, 0});
@@ -123,20 +141,13 @@ class Generator {
     return take(at::cat(hidden), rows);
   }
 
-  /// `hidden` are the rows of the stream after the last layer.
+  /// `hidden` are the rows before the solutions' tokens, in order.
   void score_solutions(size_t stream, const at::Tensor& hidden) {
-    std::vector<int64_t> rows;
     std::vector<LmHead::Target> targets;
-    for (size_t i = 0; i < requests_.size(); ++i) {
-      const auto& [prompt, max_new_tokens, until, solution] = requests_[i];
-      for (size_t token = 0; token < solution.size(); ++token) {
-        targets.push_back({std::ssize(rows), solution[token]});
-        rows.push_back(packed_.row_of(i, static_cast<int64_t>(prompt.size() + token) - 1));
-      }
+    for (const GenerationRequest& request : requests_) {
+      for (const int32_t id : request.solution) targets.push_back({std::ssize(targets), id});
     }
-    if (rows.empty()) return;
-    const at::Tensor index = at::tensor(rows, at::kLong).to(hidden.device());
-    const std::vector<LmHead::Score> tokens = head_.score(hidden.index_select(0, index), targets);
+    const std::vector<LmHead::Score> tokens = head_.score(hidden, targets);
     size_t next = 0;
     for (size_t i = 0; i < requests_.size(); ++i) {
       const size_t count = requests_[i].solution.size();
@@ -233,13 +244,13 @@ class Generator {
                                      : decoder_.weights().layer(static_cast<int32_t>(layer));
     const auto attend = [&](const Qkv& qkv) { return attend_group(layer, rows, group, qkv); };
     if (group.size() == rows.size()) {
-      hidden = decoder_.layer(weights, effect, hidden, rope, attend);
+      decoder_.run_layer(weights, effect, hidden, rope, attend);
       return;
     }
     const at::Tensor index = at::tensor(group, at::kLong).to(hidden.device());
     const Rope angles{rope.cos.index_select(0, index), rope.sin.index_select(0, index)};
-    const at::Tensor states =
-        decoder_.layer(weights, effect, hidden.index_select(0, index), angles, attend);
+    at::Tensor states = hidden.index_select(0, index);
+    decoder_.run_layer(weights, effect, states, angles, attend);
     hidden.index_copy_(0, index, states);
   }
 
@@ -248,28 +259,28 @@ class Generator {
       const std::vector<Row>& rows,
       const std::vector<int64_t>& group,
       const Qkv& qkv) {
-    StreamKv& own = own_kv_[layer];
+    OwnKv& own = own_kv_[layer];
     std::vector<int64_t> stored_at;
-    std::vector<KvSpans> spans;
+    std::vector<StoredRow> stored;
     for (const int64_t index : group) {
       const Row& row = rows[static_cast<size_t>(index)];
-      const StreamKv& prompt = prompt_kv_[layer][paths_[row.stream][layer]];
       const int64_t prompt_len = std::ssize(requests_[row.request].prompt);
-      // What lies behind the prompt belongs to its solution, which the answer must not see.
-      const int64_t num_shared = std::min(packed_.prefix_len, prompt_len);
-      const int64_t first_row = packed_.sequences[row.request].first_row;
       const int64_t first = row.slot * capacity_;
       const int64_t num_before = row.position - prompt_len;
       stored_at.push_back(first + num_before);
-      spans.push_back(
-          {KvSpan{&prompt.k, &prompt.v, 0, num_shared},
-           KvSpan{&prompt.k, &prompt.v, first_row, prompt_len - num_shared},
-           KvSpan{&own.k, &own.v, first, num_before + 1}});
+      stored.push_back({
+          .prompt = &prompt_kv_[layer][paths_[row.stream][layer]],
+          .run = static_cast<int64_t>(row.request),
+          .prompt_len = prompt_len,
+          .own_k = &own.k,
+          .own_v = &own.v,
+          .first_own = first,
+          .num_own = num_before + 1});
     }
     const at::Tensor index = at::tensor(stored_at, at::kLong).to(qkv.k.device());
     own.k.index_copy_(0, index, qkv.k);
     own.v.index_copy_(0, index, qkv.v);
-    return attend_stored(qkv.q, spans);
+    return attend_stored(qkv.q, stored, layout_);
   }
 
   Decoder& decoder_;
@@ -279,11 +290,12 @@ class Generator {
   std::span<const GenerationRequest> requests_;
   const Tokenizer& tokenizer_;
   PackedRows packed_;
+  KvLayout layout_;
   int64_t capacity_;                              // tokens per slot
   std::vector<std::vector<Generation>> answers_;  // [streams][requests]
   std::vector<std::vector<size_t>> paths_;        // [streams][layers]: index of the branch
   std::vector<std::vector<StreamKv>> prompt_kv_;  // [layers][branches]
-  std::vector<StreamKv> own_kv_;  // [layers]: [slots * capacity, kv_heads, head_dim]
+  std::vector<OwnKv> own_kv_;                     // [layers]
 };
 
 }  // namespace
@@ -303,11 +315,12 @@ int64_t generation_kv_bytes(
     const StreamTree& tree,
     std::span<const GenerationRequest> requests,
     int64_t element_bytes) {
-  const int64_t row_bytes = 2 * int64_t{config.kv_heads} * config.head_dim * element_bytes;
-  const auto streams = std::ssize(tree.levels.back());
-  const int64_t own_rows =
-      streams * std::ssize(requests) * stored_tokens(requests) * config.num_layers;
-  return row_bytes * (pack_prompts(requests).num_rows() * count_passes(tree).attention + own_rows);
+  const PackedRows packed = pack_prompts(requests);
+  const int64_t blocks = KvLayout(packed).num_blocks() * count_passes(tree).attention;
+  const int64_t own_rows = std::ssize(tree.levels.back()) * std::ssize(requests) *
+                           stored_tokens(requests) * config.num_layers;
+  return blocks * StreamKv::block_bytes(config.kv_heads, config.head_dim, element_bytes) +
+         own_rows * 2 * config.kv_heads * config.head_dim * element_bytes;
 }
 
 }  // namespace prune_sweep

@@ -8,52 +8,80 @@
 #include <cstdint>
 #include <functional>
 #include <span>
+#include <vector>
 
 #include "engine/attention.hpp"
 #include "engine/kernels.hpp"
+#include "engine/panels.hpp"
 #include "engine/weights.hpp"
 #include "prune_sweep/core/variant.hpp"
 #include "prune_sweep/model/model_config.hpp"
 
 namespace prune_sweep {
 
+/// Which rows of a layer's result are wanted.
+struct WantedRows {
+  std::vector<int64_t> rows;
+  Rope rope;  ///< of these rows
+};
+
 class Decoder {
  public:
-  /// How rows attend: given their queries, keys and values, the weighted values [rows, heads *
+  /// How rows attend: given their queries, keys and values, the weighted values [rows of q, heads *
   /// head_dim].
   using Attend = std::function<at::Tensor(const Qkv&)>;
 
-  /// All references must outlive it. `on_progress` is called every few hundred rows of a layer.
+  /// All references must outlive it. `row_block` is how many rows go through a sublayer together.
+  /// `on_progress` is called for every block.
   Decoder(
-      const ModelConfig& config, const Weights& weights, const std::function<void()>& on_progress);
+      const ModelConfig& config,
+      const Weights& weights,
+      int64_t row_block,
+      const std::function<void()>& on_progress);
 
   at::Tensor embed(std::span<const int32_t> ids) const;  // => [rows, hidden]
   Rope rope(std::span<const int32_t> positions);         // [rows]
 
-  /// One layer, as far as its edit keeps it. A row's result does not depend on the other rows, but
-  /// through `attend`.
-  at::Tensor layer(
+  /// One layer, as far as its edit keeps it, in place. A row's result does not depend on the other
+  /// rows, but through `attend`.
+  void run_layer(
       const LayerWeights& weights,
       const EditEffect& effect,
-      at::Tensor hidden,  // [rows, hidden] => the same
+      at::Tensor& hidden,  // [rows, hidden]
       const Rope& rope,
-      const Attend& attend) const;
+      const Attend& attend);
+
+  /// As run_layer, for rows that nobody reads after the layer but `wanted`: => [wanted, hidden].
+  /// `attend` gets queries of the wanted rows, keys and values of all.
+  at::Tensor run_last_layer(
+      const LayerWeights& weights,
+      const EditEffect& effect,
+      const at::Tensor& hidden,  // [rows, hidden]
+      const Rope& rope,
+      const WantedRows& wanted,
+      const Attend& attend);
 
   const ModelConfig& config() const { return config_; }
   const Weights& weights() const { return weights_; }
 
  private:
-  Qkv project(const LayerWeights& weights, const at::Tensor& hidden, const Rope& rope) const;
-  at::Tensor add_attention(
-      const LayerWeights& weights, const at::Tensor& hidden, const at::Tensor& attended) const;
-  at::Tensor add_mlp(const LayerWeights& weights, const at::Tensor& hidden) const;
+  Qkv make_qkv(
+      const LayerWeights& weights,
+      const at::Tensor& hidden,
+      const Rope& rope,
+      const at::Tensor& of_queries,  // the rows that have queries
+      const Rope& rope_of_queries);
+  void add_attention(const LayerWeights& weights, at::Tensor& hidden, const at::Tensor& attended);
+  void add_mlp(const LayerWeights& weights, at::Tensor& hidden);
   void extend_angles(int64_t num_positions);
 
   const ModelConfig& config_;
   const Weights& weights_;
+  int64_t row_block_;
   const std::function<void()>& on_progress_;
-  int64_t min_rows_;
-  Rope angles_;  // [positions so far, head_dim / 2]
+  Rope angles_;   // [positions so far, head_dim / 2]
+  Panels rows_;   // of a block, before a product
+  Panels inner_;  // of a block, between the MLP's products
 };
 
 /// Effect of no edit or of the one given.

@@ -26,6 +26,10 @@ namespace {
 /// Keys and values that generation holds at once; a unit that needs more is taken in parts.
 constexpr int64_t kMaxKvBytes = int64_t{1} << 30;
 
+/// Rows that go through a sublayer together: enough for the products' full rate, few enough for what
+/// lies between two of them to stay in the cache.
+constexpr int64_t kRowBlock = 1024;
+
 at::ScalarType scalar_type(DType dtype) {
   return dtype == DType::kBfloat16 ? at::kBFloat16 : at::kFloat;
 }
@@ -112,7 +116,7 @@ struct Engine::State {
             scalar_type(settings.dtype),
             find_device(settings.device)),
         edited_layers(weights),
-        decoder(config, weights, on_progress),
+        decoder(config, weights, kRowBlock, on_progress),
         head(config, weights, on_progress) {}
 
   /// Edited layers of variants that may share streams.
@@ -244,15 +248,15 @@ std::vector<std::pair<int32_t, float>> Engine::next_token(
   const std::vector<int32_t> sequence(ids.begin(), ids.end());
   const std::span<const Variant> variants(&variant, 1);
   const StreamTree tree = build_stream_tree(variants, state_->config.num_layers);
+  const PackedRows packed = pack_rows({&sequence, 1});
   const StreamStates states = run_streams(
       state_->decoder,
       state_->edited_layer(variants),
       tree,
-      pack_rows({&sequence, 1}),
+      KvLayout(packed),
+      {packed.num_rows() - 1},
       KeepKv::kNo);
-  const int64_t last = std::ssize(sequence) - 1;
-  const std::vector<float> logprobs =
-      state_->head.logprobs(states.hidden.front().narrow(0, last, 1));
+  const std::vector<float> logprobs = state_->head.logprobs(states.hidden.front());
 
   std::vector<int32_t> order(logprobs.size());
   std::iota(order.begin(), order.end(), 0);

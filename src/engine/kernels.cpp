@@ -4,7 +4,10 @@
 #include <ATen/Parallel.h>
 
 #include <cmath>
+#include <cstring>
+#include <vector>
 
+#include "engine/kernel_loops.hpp"
 #include "engine/lanes.hpp"
 
 namespace prune_sweep {
@@ -14,7 +17,7 @@ namespace {
 using c10::BFloat16;
 
 template <typename T>
-PRUNE_SWEEP_INLINE void rms_norm_rows(
+PRUNE_SWEEP_INLINE void norm_rows(
     const T* x, const T* weight, T* out, int64_t rows, int64_t n, float eps) {
   for (int64_t row = 0; row < rows; ++row, x += n, out += n) {
     Lanes squares{};
@@ -29,73 +32,66 @@ PRUNE_SWEEP_INLINE void rms_norm_rows(
     }
   }
 }
-PRUNE_SWEEP_CLONES void rms_norm_of(
-    const float* x, const float* weight, float* out, int64_t rows, int64_t n, float eps) {
-  rms_norm_rows(x, weight, out, rows, n, eps);
-}
-PRUNE_SWEEP_CLONES void rms_norm_of(
-    const BFloat16* x, const BFloat16* weight, BFloat16* out, int64_t rows, int64_t n, float eps) {
-  rms_norm_rows(x, weight, out, rows, n, eps);
-}
 
 template <typename T>
-PRUNE_SWEEP_INLINE void rotate_heads(
-    const T* x, const T* cos, const T* sin, T* out, int64_t heads, int64_t half) {
-  for (int64_t head = 0; head < heads; ++head, x += 2 * half, out += 2 * half) {
-    for (int64_t i = 0; i < half; i += kLanes) {
-      const int64_t count = half - i;
-      const Lanes a = load(x + i, count);
-      const Lanes b = load(x + half + i, count);
-      const Lanes c = load(cos + i, count);
-      const Lanes s = load(sin + i, count);
-      store(out + i, rounded_to<T>(a * c) - rounded_to<T>(b * s), count);
-      store(out + half + i, rounded_to<T>(b * c) + rounded_to<T>(a * s), count);
+PRUNE_SWEEP_INLINE void rotate_head(const T* x, const T* cos, const T* sin, T* out, int64_t half) {
+  for (int64_t i = 0; i < half; i += kLanes) {
+    const int64_t count = half - i;
+    const Lanes a = load(x + i, count);
+    const Lanes b = load(x + half + i, count);
+    const Lanes c = load(cos + i, count);
+    const Lanes s = load(sin + i, count);
+    store(out + i, rounded_to<T>(a * c) - rounded_to<T>(b * s), count);
+    store(out + half + i, rounded_to<T>(b * c) + rounded_to<T>(a * s), count);
+  }
+}
+
+/// `scratch` holds a head.
+template <typename T>
+PRUNE_SWEEP_INLINE void norm_and_rotate_heads(
+    T* x,
+    const T* weight,
+    float eps,
+    const T* cos,
+    const T* sin,
+    int64_t rows,
+    int64_t heads,
+    int64_t half,
+    T* scratch) {
+  for (int64_t row = 0; row < rows; ++row, cos += half, sin += half) {
+    for (int64_t head = 0; head < heads; ++head, x += 2 * half) {
+      if (weight != nullptr) {
+        norm_rows(x, weight, scratch, 1, 2 * half, eps);
+      } else {
+        std::memcpy(scratch, x, sizeof(T) * static_cast<size_t>(2 * half));
+      }
+      rotate_head(scratch, cos, sin, x, half);
     }
   }
 }
-template <typename T>
-PRUNE_SWEEP_INLINE void rotate_rows(
-    const T* x, const T* cos, const T* sin, T* out, int64_t rows, int64_t heads, int64_t half) {
-  for (int64_t row = 0; row < rows; ++row) {
-    const int64_t offset = row * heads * 2 * half;
-    rotate_heads(x + offset, cos + row * half, sin + row * half, out + offset, heads, half);
-  }
-}
-PRUNE_SWEEP_CLONES void rotate_of(
-    const float* x,
+PRUNE_SWEEP_CLONES void norm_and_rotate_rows(
+    float* x,
+    const float* weight,
+    float eps,
     const float* cos,
     const float* sin,
-    float* out,
     int64_t rows,
     int64_t heads,
-    int64_t half) {
-  rotate_rows(x, cos, sin, out, rows, heads, half);
+    int64_t half,
+    float* scratch) {
+  norm_and_rotate_heads(x, weight, eps, cos, sin, rows, heads, half, scratch);
 }
-PRUNE_SWEEP_CLONES void rotate_of(
-    const BFloat16* x,
+PRUNE_SWEEP_CLONES void norm_and_rotate_rows(
+    BFloat16* x,
+    const BFloat16* weight,
+    float eps,
     const BFloat16* cos,
     const BFloat16* sin,
-    BFloat16* out,
     int64_t rows,
     int64_t heads,
-    int64_t half) {
-  rotate_rows(x, cos, sin, out, rows, heads, half);
-}
-
-template <typename T>
-PRUNE_SWEEP_INLINE void silu_mul_all(const T* gate, const T* up, T* out, int64_t n) {
-  for (int64_t i = 0; i < n; i += kLanes) {
-    const Lanes x = load(gate + i, n - i);
-    const Lanes silu = rounded_to<T>(x / (1.0F + exp(-x)));
-    store(out + i, silu * load(up + i, n - i), n - i);
-  }
-}
-PRUNE_SWEEP_CLONES void silu_mul_of(const float* gate, const float* up, float* out, int64_t n) {
-  silu_mul_all(gate, up, out, n);
-}
-PRUNE_SWEEP_CLONES void silu_mul_of(
-    const BFloat16* gate, const BFloat16* up, BFloat16* out, int64_t n) {
-  silu_mul_all(gate, up, out, n);
+    int64_t half,
+    BFloat16* scratch) {
+  norm_and_rotate_heads(x, weight, eps, cos, sin, rows, heads, half, scratch);
 }
 
 /// How many rows are worth a thread of their own.
@@ -105,6 +101,15 @@ int64_t grain(int64_t elements_per_row) {
 
 }  // namespace
 
+PRUNE_SWEEP_CLONES void rms_norm_rows(
+    const float* x, const float* weight, float* out, int64_t rows, int64_t n, float eps) {
+  norm_rows(x, weight, out, rows, n, eps);
+}
+PRUNE_SWEEP_CLONES void rms_norm_rows(
+    const BFloat16* x, const BFloat16* weight, BFloat16* out, int64_t rows, int64_t n, float eps) {
+  norm_rows(x, weight, out, rows, n, eps);
+}
+
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
   if (!x.is_cpu()) return plain::rms_norm(x, weight, eps);
   const at::Tensor in = x.contiguous();
@@ -113,7 +118,7 @@ at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
   with_element_type(in, [&](auto zero) {
     using T = decltype(zero);
     at::parallel_for(0, in.numel() / n, grain(n), [&](int64_t begin, int64_t end) {
-      rms_norm_of(
+      rms_norm_rows(
           in.const_data_ptr<T>() + begin * n,
           weight.const_data_ptr<T>(),
           out.data_ptr<T>() + begin * n,
@@ -125,43 +130,30 @@ at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
   return out;
 }
 
-at::Tensor rotate(const at::Tensor& x, const Rope& rope) {
-  if (!x.is_cpu()) return plain::rotate(x, rope);
-  const at::Tensor in = x.contiguous();
-  at::Tensor out = at::empty_like(in);
-  const int64_t heads = in.size(1);
-  const int64_t half = in.size(2) / 2;
-  with_element_type(in, [&](auto zero) {
+void norm_and_rotate(at::Tensor& x, const RowNorm& norm, const Rope& rope) {
+  if (!x.is_cpu()) {
+    x = plain::rotate(
+        norm.weight.defined() ? plain::rms_norm(x, norm.weight, norm.eps) : x, rope);
+    return;
+  }
+  const int64_t heads = x.size(1);
+  const int64_t head_dim = x.size(2);
+  with_element_type(x, [&](auto zero) {
     using T = decltype(zero);
-    at::parallel_for(0, in.size(0), grain(2 * heads * half), [&](int64_t begin, int64_t end) {
-      rotate_of(
-          in.const_data_ptr<T>() + begin * heads * 2 * half,
-          rope.cos.const_data_ptr<T>() + begin * half,
-          rope.sin.const_data_ptr<T>() + begin * half,
-          out.data_ptr<T>() + begin * heads * 2 * half,
+    at::parallel_for(0, x.size(0), grain(heads * head_dim), [&](int64_t begin, int64_t end) {
+      std::vector<T> scratch(static_cast<size_t>(head_dim));
+      norm_and_rotate_rows(
+          x.data_ptr<T>() + begin * heads * head_dim,
+          norm.weight.defined() ? norm.weight.const_data_ptr<T>() : nullptr,
+          static_cast<float>(norm.eps),
+          rope.cos.const_data_ptr<T>() + begin * head_dim / 2,
+          rope.sin.const_data_ptr<T>() + begin * head_dim / 2,
           end - begin,
           heads,
-          half);
+          head_dim / 2,
+          scratch.data());
     });
   });
-  return out;
-}
-
-at::Tensor silu_mul(const at::Tensor& gate, const at::Tensor& up) {
-  if (!gate.is_cpu()) return plain::silu_mul(gate, up);
-  at::Tensor out = at::empty_like(gate);
-  const int64_t n = gate.size(-1);
-  with_element_type(gate, [&](auto zero) {
-    using T = decltype(zero);
-    at::parallel_for(0, gate.size(0), grain(n), [&](int64_t begin, int64_t end) {
-      silu_mul_of(
-          gate.const_data_ptr<T>() + begin * n,
-          up.const_data_ptr<T>() + begin * n,
-          out.data_ptr<T>() + begin * n,
-          (end - begin) * n);
-    });
-  });
-  return out;
 }
 
 namespace plain {

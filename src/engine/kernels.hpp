@@ -13,20 +13,25 @@ struct Rope {
   at::Tensor sin;  // [rows, head_dim / 2]
 };
 
+/// RMSNorm that stands before something else; an undefined weight means none.
+struct RowNorm {
+  at::Tensor weight;  // [width]
+  double eps = 0;
+};
+
 /// RMSNorm over the last dimension: the mean square in float32, x / rms rounded to x's type, then
 /// times `weight`.
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps);  // [..., n], [n]
 
-/// Rotary position embedding (arXiv 2104.09864) in the half-rotation form.
-at::Tensor rotate(const at::Tensor& x, const Rope& rope);  // [rows, heads, head_dim]
-
-/// SiLU(gate) * up.
-at::Tensor silu_mul(const at::Tensor& gate, const at::Tensor& up);
+/// In place: every head after `norm`, then turned by its row's angles: rotary position embedding
+/// (arXiv 2104.09864) in the half-rotation form. `x` is contiguous.
+void norm_and_rotate(at::Tensor& x, const RowNorm& norm, const Rope& rope);  // [rows, heads, head_dim]
 
 /// The same in plain ATen operations, for any device; the yardstick of the tests.
 namespace plain {
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps);
-at::Tensor rotate(const at::Tensor& x, const Rope& rope);
+at::Tensor rotate(const at::Tensor& x, const Rope& rope);  // [rows, heads, head_dim]
+/// SiLU(gate) * up.
 at::Tensor silu_mul(const at::Tensor& gate, const at::Tensor& up);
 }  // namespace plain
 

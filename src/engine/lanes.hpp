@@ -23,6 +23,8 @@
 #define PRUNE_SWEEP_CLONES
 #endif
 #define PRUNE_SWEEP_INLINE __attribute__((always_inline)) inline
+// Behind the parameters of a lambda.
+#define PRUNE_SWEEP_INLINE_LAMBDA __attribute__((always_inline))
 
 namespace prune_sweep {
 

@@ -9,155 +9,195 @@
 
 #include "engine/kernels.hpp"
 #include "engine/lanes.hpp"
-#include "engine/rows.hpp"
+#include "engine/linear.hpp"
 
 namespace prune_sweep {
 
 namespace {
 
-/// Ids whose logits are computed at once; their rows of the head in float32 stay in the cache.
+/// Ids whose logits are looked at by one thread, and are added up apart from the others.
 constexpr int64_t kIdBlock = 2048;
+/// Rows that go through the head together.
+constexpr int64_t kRowsAtOnce = 1024;
 
-/// Rows whose logits over the whole vocabulary are held at once.
-constexpr int64_t kGreedyRows = 128;
+constexpr float kLowest = -std::numeric_limits<float>::infinity();
 
-/// What is known of a row's logits so far.
-struct RowState {
-  float top = -std::numeric_limits<float>::infinity();
-  int32_t top_id = -1;
-  double total = 0;  ///< of e^(logit - top)
+/// What is known of the logits of some rows over some ids.
+struct RowStates {
+  explicit RowStates(int64_t rows)
+      : top(static_cast<size_t>(lanes_up(rows)), kLowest),
+        top_id(top.size(), -1),
+        total(top.size(), 0) {}
 
-  float log_total() const { return top + static_cast<float>(std::log(total)); }
+  std::vector<float> top;  ///< numbers only
+  std::vector<int32_t> top_id;
+  std::vector<float> total;  ///< of e^(logit - top); a NaN when a logit is none
 };
 
+/// Adds the logits of `count` ids from `first_id` on, [count][columns], to rows from `row` on.
 PRUNE_SWEEP_CLONES void add_logits(
-    const float* logits, int64_t count, int64_t first_id, RowState& state) {
-  Lanes largest = Lanes{} - std::numeric_limits<float>::infinity();
-  for (int64_t i = 0; i < count; i += kLanes) {
-    const Lanes values = load(logits + i, count - i);
-    largest = larger(largest, first_lanes(count - i) ? values : largest);
+    const float* logits,
+    int64_t count,
+    int64_t columns,
+    int32_t first_id,
+    LogitsUse use,
+    float* tops,
+    int32_t* top_ids,
+    float* totals) {
+  for (int64_t column = 0; column < columns; column += kLanes) {
+    const Lanes before = load(tops + column);
+    Lanes top = before;
+    LaneBits top_id;
+    std::memcpy(&top_id, top_ids + column, sizeof top_id);
+    for (int64_t i = 0; i < count; ++i) {
+      const Lanes logit = load(logits + i * columns + column);
+      const LaneBits is_larger = logit > top;
+      top = is_larger ? logit : top;
+      top_id = is_larger ? LaneBits{} + (first_id + static_cast<int32_t>(i)) : top_id;
+    }
+    store(tops + column, top);
+    std::memcpy(top_ids + column, &top_id, sizeof top_id);
+    if (use == LogitsUse::kGreedy) continue;
+    Lanes total = load(totals + column) * exp(before - top);
+    for (int64_t i = 0; i < count; ++i) total += exp(load(logits + i * columns + column) - top);
+    store(totals + column, total);
   }
-  const float top = max(largest);
-  if (top > state.top) {
-    state.total *= std::exp(static_cast<double>(state.top) - static_cast<double>(top));
-    state.top = top;
-    state.top_id =
-        static_cast<int32_t>(first_id + (std::find(logits, logits + count, top) - logits));
-  }
-  Lanes total{};
-  for (int64_t i = 0; i < count; i += kLanes) {
-    const Lanes powers = exp(load(logits + i, count - i) - state.top);
-    total += first_lanes(count - i) ? powers : Lanes{};
-  }
-  state.total += static_cast<double>(sum(total));
-}
-
-/// Ids of the largest value, ascending; none when no value is a number.
-template <typename T>
-std::vector<int64_t> ids_of_largest(const T* values, int64_t count) {
-  float largest = -std::numeric_limits<float>::infinity();
-  std::vector<int64_t> ids;
-  for (int64_t i = 0; i < count; ++i) {
-    const auto value = static_cast<float>(values[i]);
-    if (value < largest || std::isnan(value)) continue;
-    if (value > largest) ids.clear();
-    largest = value;
-    ids.push_back(i);
-  }
-  return ids;
 }
 
 }  // namespace
+
+/// A row over the whole vocabulary.
+struct LmHead::RowState {
+  float top = kLowest;
+  int32_t top_id = -1;
+  double total = 0;
+
+  void add(float other_top, int32_t other_id, double other_total) {
+    const double before = top;
+    if (other_top > top) {
+      top = other_top;
+      top_id = other_id;
+    }
+    total = total * std::exp(before - top) + other_total * std::exp(double{other_top} - top);
+  }
+  float log_total() const { return top + static_cast<float>(std::log(total)); }
+};
 
 LmHead::LmHead(
     const ModelConfig& config, const Weights& weights, const std::function<void()>& on_progress)
     : config_(config), weights_(weights), on_progress_(on_progress) {}
 
-at::Tensor LmHead::norm(const at::Tensor& hidden) const {
-  return rms_norm(hidden, weights_.final_norm(), config_.norm_eps);
-}
+template <typename OnLogits>
+std::vector<LmHead::RowState> LmHead::scan(
+    const at::Tensor& hidden, LogitsUse use, OnLogits on_logits) const {
+  on_progress_();
+  const at::Tensor& head = weights_.head();
+  const int64_t num_rows = hidden.size(0);
+  const int64_t num_blocks = (config_.vocab_size + kIdBlock - 1) / kIdBlock;
+  std::vector<RowStates> blocks(static_cast<size_t>(num_blocks), RowStates(num_rows));
 
-void LmHead::for_each_part(
-    const at::Tensor& hidden, const std::function<void(int64_t, const at::Tensor&)>& f) const {
-  const at::Tensor rows = norm(hidden).to(at::kFloat);
-  const int64_t min_rows = min_gemm_rows(config_.hidden, kIdBlock);
-  for (int64_t first = 0; first < config_.vocab_size; first += kIdBlock) {
-    const int64_t count = std::min<int64_t>(kIdBlock, config_.vocab_size - first);
-    const at::Tensor head = weights_.head().narrow(0, first, count).to(at::kFloat);
-    const auto product = [&](const std::vector<at::Tensor>& in) {
-      on_progress_();
-      return std::vector<at::Tensor>{at::linear(in[0], head)};
-    };
-    f(first, map_row_blocks({rows}, min_rows, product).front().cpu());
+  Panels rows(head.is_cpu() ? tiles::arithmetic_of(head.scalar_type()) : tiles::Arithmetic::kNone);
+  const bool has_tiles = rows.arithmetic() != tiles::Arithmetic::kNone;
+  at::Tensor exact;  // [rows, hidden], float32
+  if (has_tiles) {
+    rows.pack(hidden.contiguous(), {weights_.final_norm(), config_.norm_eps});
+  } else {
+    exact = rms_norm(hidden, weights_.final_norm(), config_.norm_eps).to(at::kFloat);
   }
+
+  const auto scan_block = [&](int64_t block) {
+    RowStates& states = blocks[static_cast<size_t>(block)];
+    const auto add = [&](const float* logits, int64_t first, int64_t count, int64_t row,
+                         int64_t columns) {
+      const auto at = static_cast<size_t>(row);
+      add_logits(
+          logits, count, columns, static_cast<int32_t>(first), use, &states.top[at],
+          &states.top_id[at], &states.total[at]);
+      on_logits(logits, first, count, row, columns);
+    };
+    const int64_t first = block * kIdBlock;
+    const int64_t count = std::min<int64_t>(kIdBlock, config_.vocab_size - first);
+    if (has_tiles) {
+      for_tiles_here(rows, head, first, count, [&](const Tile& tile) {
+        add(tile.sums, tile.first, tile.count, tile.panel * Panels::kRows,
+            rows.columns(tile.panel));
+      });
+    } else {
+      at::Tensor logits = at::zeros({count, lanes_up(num_rows)}, exact.options());
+      logits.narrow(1, 0, num_rows)
+          .copy_(at::linear(head.narrow(0, first, count).to(at::kFloat), exact));
+      add(logits.cpu().const_data_ptr<float>(), first, count, 0, lanes_up(num_rows));
+    }
+  };
+  if (has_tiles) {
+    at::parallel_for(0, num_blocks, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t block = begin; block < end; ++block) scan_block(block);
+    });
+  } else {
+    for (int64_t block = 0; block < num_blocks; ++block) scan_block(block);
+  }
+
+  std::vector<RowState> all(static_cast<size_t>(num_rows));
+  for (const RowStates& block : blocks) {
+    for (size_t row = 0; row < all.size(); ++row) {
+      all[row].add(block.top[row], block.top_id[row], block.total[row]);
+    }
+  }
+  return all;
 }
 
 std::vector<LmHead::Score> LmHead::score(
     const at::Tensor& hidden, std::span<const Target> targets) const {
-  std::vector<RowState> states(static_cast<size_t>(hidden.size(0)));
-  std::vector<float> logits(targets.size());
-  for_each_part(hidden, [&](int64_t first, const at::Tensor& part) {
-    const int64_t count = part.size(1);
-    const float* values = part.const_data_ptr<float>();
-    at::parallel_for(0, part.size(0), 1, [&](int64_t begin, int64_t end) {
-      for (int64_t row = begin; row < end; ++row) {
-        add_logits(values + row * count, count, first, states[static_cast<size_t>(row)]);
-      }
-    });
-    for (size_t i = 0; i < targets.size(); ++i) {
-      const int64_t column = targets[i].id - first;
-      if (column >= 0 && column < count) logits[i] = values[targets[i].row * count + column];
-    }
+  std::vector<Score> scores(targets.size());
+  std::vector<size_t> by_id(targets.size());
+  for (size_t i = 0; i < by_id.size(); ++i) by_id[i] = i;
+  std::sort(by_id.begin(), by_id.end(), [&](size_t a, size_t b) {
+    return targets[a].id < targets[b].id;
   });
-  std::vector<Score> scores;
-  for (size_t i = 0; i < targets.size(); ++i) {
-    const RowState& state = states[static_cast<size_t>(targets[i].row)];
-    scores.push_back({logits[i] - state.log_total(), state.top_id == targets[i].id});
+  std::vector<float> target_logits(targets.size());
+  for (int64_t begin = 0; begin < hidden.size(0); begin += kRowsAtOnce) {
+    const int64_t end = std::min(hidden.size(0), begin + kRowsAtOnce);
+    const auto keep_targets = [&](const float* logits, int64_t first, int64_t count, int64_t row,
+                                  int64_t columns) {
+      const auto from = std::lower_bound(
+          by_id.begin(), by_id.end(), first, [&](size_t i, int64_t id) { return targets[i].id < id; });
+      for (auto i = from; i != by_id.end() && targets[*i].id < first + count; ++i) {
+        const int64_t column = targets[*i].row - begin - row;
+        if (column >= 0 && column < columns) {
+          target_logits[*i] = logits[(targets[*i].id - first) * columns + column];
+        }
+      }
+    };
+    const auto states = scan(hidden.narrow(0, begin, end - begin), LogitsUse::kTotal, keep_targets);
+    for (size_t i = 0; i < targets.size(); ++i) {
+      if (targets[i].row < begin || targets[i].row >= end) continue;
+      const RowState& state = states[static_cast<size_t>(targets[i].row - begin)];
+      scores[i] = {target_logits[i] - state.log_total(), state.top_id == targets[i].id};
+    }
   }
   return scores;
 }
 
 std::vector<float> LmHead::logprobs(const at::Tensor& hidden) const {
-  RowState state;
-  std::vector<float> values;
-  for_each_part(hidden, [&](int64_t first, const at::Tensor& part) {
-    const float* logits = part.const_data_ptr<float>();
-    values.insert(values.end(), logits, logits + part.size(1));
-    add_logits(logits, part.size(1), first, state);
-  });
-  for (float& value : values) value -= state.log_total();
+  std::vector<float> values(static_cast<size_t>(config_.vocab_size));
+  const auto keep = [&](const float* logits, int64_t first, int64_t count, int64_t,
+                        int64_t columns) {
+    for (int64_t i = 0; i < count; ++i) values[static_cast<size_t>(first + i)] = logits[i * columns];
+  };
+  const float log_total = scan(hidden, LogitsUse::kTotal, keep).front().log_total();
+  for (float& value : values) value -= log_total;
   return values;
 }
 
-int32_t LmHead::greedy_of(const at::Tensor& normed, const at::Tensor& logits) const {
-  std::vector<int64_t> ids;
-  with_element_type(logits, [&](auto zero) {
-    ids = ids_of_largest(logits.const_data_ptr<decltype(zero)>(), logits.size(-1));
-  });
-  if (ids.empty()) return -1;
-  if (ids.size() == 1 || logits.scalar_type() == at::kFloat)
-    return static_cast<int32_t>(ids.front());
-  // Rounding keeps order, so the largest float32 logit is among those whose rounded logits tie.
-  const at::Tensor candidates = at::tensor(ids, at::kLong).to(normed.device());
-  const at::Tensor exact =
-      weights_.head().index_select(0, candidates).to(at::kFloat).mv(normed.to(at::kFloat)).cpu();
-  const std::vector<int64_t> best =
-      ids_of_largest(exact.const_data_ptr<float>(), static_cast<int64_t>(ids.size()));
-  return best.empty() ? -1 : static_cast<int32_t>(ids[static_cast<size_t>(best.front())]);
-}
-
 std::vector<int32_t> LmHead::greedy(const at::Tensor& hidden) const {
-  const at::Tensor normed = norm(hidden);
-  const int64_t min_rows = min_gemm_rows(config_.hidden, config_.vocab_size);
   std::vector<int32_t> ids;
-  for (int64_t first = 0; first < normed.size(0); first += kGreedyRows) {
-    const at::Tensor rows = normed.narrow(0, first, std::min(kGreedyRows, normed.size(0) - first));
-    const auto product = [&](const std::vector<at::Tensor>& in) {
-      on_progress_();
-      return std::vector<at::Tensor>{at::linear(in[0], weights_.head())};
-    };
-    const at::Tensor logits = map_row_blocks({rows}, min_rows, product).front().cpu();
-    for (int64_t i = 0; i < rows.size(0); ++i) ids.push_back(greedy_of(rows[i], logits[i]));
+  for (int64_t begin = 0; begin < hidden.size(0); begin += kRowsAtOnce) {
+    const int64_t count = std::min(kRowsAtOnce, hidden.size(0) - begin);
+    const auto states = scan(
+        hidden.narrow(0, begin, count),
+        LogitsUse::kGreedy,
+        [](const float*, int64_t, int64_t, int64_t, int64_t) {});
+    for (const RowState& state : states) ids.push_back(state.top_id);
   }
   return ids;
 }

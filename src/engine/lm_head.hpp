@@ -15,6 +15,9 @@
 
 namespace prune_sweep {
 
+/// What is wanted of logits: the largest, or also the sum of their powers.
+enum class LogitsUse : uint8_t { kGreedy, kTotal };
+
 class LmHead {
  public:
   /// A token whose log-probability after a row is wanted.
@@ -41,14 +44,13 @@ class LmHead {
   std::vector<int32_t> greedy(const at::Tensor& hidden) const;  // [rows, hidden]
 
  private:
-  at::Tensor norm(const at::Tensor& hidden) const;
+  struct RowState;
 
-  /// Calls f(first_id, logits) with float32 logits [rows, some ids] on the CPU, until all ids were
-  /// there.
-  void for_each_part(
-      const at::Tensor& hidden, const std::function<void(int64_t, const at::Tensor&)>& f) const;
-
-  int32_t greedy_of(const at::Tensor& normed, const at::Tensor& logits) const;
+  /// What is known of every row's logits over the whole vocabulary. on_logits(logits, first id,
+  /// number of ids, first row, columns) is called with all float32 logits, [ids][columns] each time,
+  /// from several threads.
+  template <typename OnLogits>
+  std::vector<RowState> scan(const at::Tensor& hidden, LogitsUse use, OnLogits on_logits) const;
 
   const ModelConfig& config_;
   const Weights& weights_;

@@ -92,17 +92,16 @@ std::vector<std::vector<std::vector<ContinuationScore>>> score_streams(
     }
   }
 
-  const StreamStates states = run_streams(decoder, edited_layer, tree, packed, KeepKv::kNo);
-  const at::Tensor index = at::tensor(needed.rows(), at::kLong).to(states.hidden.front().device());
-  std::vector<at::Tensor> hidden;
+  const KvLayout layout(packed);
+  const StreamStates states =
+      run_streams(decoder, edited_layer, tree, layout, needed.rows(), KeepKv::kNo);
   std::vector<LmHead::Target> all_targets;
-  for (const at::Tensor& stream : states.hidden) {
-    const int64_t first = std::ssize(hidden) * std::ssize(needed.rows());
+  for (int64_t stream = 0; stream < std::ssize(states.hidden); ++stream) {
+    const int64_t first = stream * std::ssize(needed.rows());
     for (const LmHead::Target& target : targets)
       all_targets.push_back({first + target.row, target.id});
-    hidden.push_back(stream.index_select(0, index));
   }
-  const std::vector<LmHead::Score> tokens = head.score(at::cat(hidden), all_targets);
+  const std::vector<LmHead::Score> tokens = head.score(at::cat(states.hidden), all_targets);
 
   std::vector<std::vector<std::vector<ContinuationScore>>> scores(states.hidden.size());
   size_t next = 0;

@@ -53,24 +53,8 @@ at::Tensor attend_packed(const Qkv& qkv, const PackedRows& packed) {
   return at::cat(parts);
 }
 
-at::Tensor attend_stored(const at::Tensor& q, const std::vector<KvSpans>& spans) {
-  std::vector<at::Tensor> parts;
-  for (size_t row = 0; row < spans.size(); ++row) {
-    std::vector<at::Tensor> k;
-    std::vector<at::Tensor> v;
-    for (const KvSpan& span : spans[row]) {
-      if (span.num_rows == 0) continue;
-      k.push_back(span.k->narrow(0, span.first_row, span.num_rows));
-      v.push_back(span.v->narrow(0, span.first_row, span.num_rows));
-    }
-    const at::Tensor keys = at::cat(k);
-    parts.push_back(attend(
-        q.narrow(0, static_cast<int64_t>(row), 1),
-        keys,
-        at::cat(v),
-        causal_mask(1, keys.size(0), q)));
-  }
-  return at::cat(parts);
+at::Tensor attend_stored(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
+  return attend(q, k, v, at::zeros({1, k.size(0)}, q.options().dtype(at::kBool)));
 }
 
 }  // namespace prune_sweep::plain

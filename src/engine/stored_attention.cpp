@@ -2,9 +2,9 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
-#include <tuple>
+#include <map>
+#include <span>
+#include <utility>
 
 #include "engine/attention.hpp"
 #include "engine/attention_parts.hpp"
@@ -16,167 +16,339 @@ namespace {
 
 using c10::BFloat16;
 
-/// A KvSpan of one key-value head.
-template <typename T>
-struct HeadSpan {
-  const T* k;
-  const T* v;
-  int64_t num_rows;
-};
-template <typename T>
-using HeadSpans = std::array<HeadSpan<T>, std::tuple_size_v<KvSpans>>;
+constexpr int64_t kPositions = KvLayout::kPositions;
+/// Rows of a product at most: bounds what is held of scores.
+constexpr int64_t kMaxRows = 256;
 
-/// The query heads of one row that share a key-value head. `scratch` holds scratch_size() floats.
+/// scores[g][key] = q[g] * k[key] for the query heads of a group.
 template <typename T>
-PRUNE_SWEEP_INLINE void attend_head(
-    const T* q,  // [group, head_dim]
-    const HeadSpans<T>& spans,
+PRUNE_SWEEP_INLINE void score_own(
+    const T* q,
+    const T* k,
     int64_t num_keys,
+    int64_t k_stride,
     int64_t group,
     int64_t head_dim,
-    int64_t kv_stride,
-    float scale,
-    float* scratch,
-    T* out) {  // [group, head_dim]
-  const int64_t width = lanes_up(head_dim);
-  const int64_t score_width = lanes_up(num_keys);
-  float* query = scratch;                // [group, width]
-  float* total = query + group * width;  // [group, width]
-  float* row = total + group * width;    // [width]
-  float* scores = row + width;           // [group, score_width]
-  for (int64_t g = 0; g < group; ++g) {
-    for (int64_t i = 0; i < head_dim; i += kLanes) {
-      store(query + g * width + i, load(q + g * head_dim + i, head_dim - i) * scale);
-      store(total + g * width + i, Lanes{});
-    }
-  }
-
-  int64_t key = 0;
-  for (const HeadSpan<T>& span : spans) {
-    const T* k = span.k;
-    for (int64_t j = 0; j < span.num_rows; ++j, ++key, k += kv_stride) {
-      for (int64_t i = 0; i < head_dim; i += kLanes) store(row + i, load(k + i, head_dim - i));
-      for (int64_t g = 0; g < group; ++g) {
-        Lanes products{};
-        for (int64_t i = 0; i < width; i += kLanes) {
-          products += load(query + g * width + i) * load(row + i);
-        }
-        scores[g * score_width + key] = sum(products);
-      }
-    }
-  }
-
-  for (int64_t g = 0; g < group; ++g) {
-    softmax_row(scores + g * score_width, num_keys, score_width, 1.0F, scores + g * score_width);
-  }
-
-  key = 0;
-  for (const HeadSpan<T>& span : spans) {
-    const T* v = span.v;
-    for (int64_t j = 0; j < span.num_rows; ++j, ++key, v += kv_stride) {
+    float* scores,
+    int64_t score_stride) {
+  for (int64_t key = 0; key < num_keys; ++key, k += k_stride) {
+    for (int64_t g = 0; g < group; ++g) {
+      Lanes products{};
       for (int64_t i = 0; i < head_dim; i += kLanes) {
-        const Lanes values = load(v + i, head_dim - i);
-        for (int64_t g = 0; g < group; ++g) {
-          float* sums = total + g * width + i;
-          store(sums, load(sums) + values * scores[g * score_width + key]);
-        }
+        products += load(q + g * head_dim + i, head_dim - i) * load(k + i, head_dim - i);
       }
-    }
-  }
-  for (int64_t g = 0; g < group; ++g) {
-    for (int64_t i = 0; i < head_dim; i += kLanes) {
-      store(out + g * head_dim + i, load(total + g * width + i), head_dim - i);
+      scores[g * score_stride + key] = sum(products);
     }
   }
 }
-PRUNE_SWEEP_CLONES void attend_head_of(
-    const float* q,
-    const HeadSpans<float>& spans,
+
+/// sums[g] += probabilities[g][key] * v[key].
+template <typename T>
+PRUNE_SWEEP_INLINE void add_own(
+    const float* probabilities,
+    int64_t stride,
+    const T* v,
     int64_t num_keys,
+    int64_t v_stride,
     int64_t group,
     int64_t head_dim,
-    int64_t kv_stride,
-    float scale,
-    float* scratch,
-    float* out) {
-  attend_head(q, spans, num_keys, group, head_dim, kv_stride, scale, scratch, out);
-}
-PRUNE_SWEEP_CLONES void attend_head_of(
-    const BFloat16* q,
-    const HeadSpans<BFloat16>& spans,
-    int64_t num_keys,
-    int64_t group,
-    int64_t head_dim,
-    int64_t kv_stride,
-    float scale,
-    float* scratch,
-    BFloat16* out) {
-  attend_head(q, spans, num_keys, group, head_dim, kv_stride, scale, scratch, out);
-}
-
-int64_t num_keys(const KvSpans& spans) {
-  int64_t count = 0;
-  for (const KvSpan& span : spans) count += span.num_rows;
-  return count;
-}
-
-template <typename T>
-HeadSpans<T> spans_of_head(const KvSpans& spans, int64_t kv_head) {
-  HeadSpans<T> heads{};
-  for (size_t i = 0; i < spans.size(); ++i) {
-    const KvSpan& span = spans[i];
-    if (span.num_rows == 0) continue;
-    const int64_t offset = (span.first_row * span.k->size(1) + kv_head) * span.k->size(2);
-    heads[i] = {
-        span.k->const_data_ptr<T>() + offset, span.v->const_data_ptr<T>() + offset, span.num_rows};
+    float* sums) {
+  for (int64_t i = 0; i < head_dim; i += kLanes) {
+    for (int64_t g = 0; g < group; ++g) {
+      Lanes total = load(sums + g * head_dim + i, head_dim - i);
+      for (int64_t key = 0; key < num_keys; ++key) {
+        total += load(v + key * v_stride + i, head_dim - i) * probabilities[g * stride + key];
+      }
+      store(sums + g * head_dim + i, total, head_dim - i);
+    }
   }
-  return heads;
 }
 
-/// attend_stored for one element type and the tasks [begin, end): rows x key-value heads.
-template <typename T>
-void attend_tasks(
-    const at::Tensor& q,
-    const std::vector<KvSpans>& spans,
-    int64_t kv_heads,
-    int64_t begin,
-    int64_t end,
-    at::Tensor& out) {
-  const int64_t head_dim = q.size(2);
-  const int64_t group = q.size(1) / kv_heads;
-  std::vector<float> scratch;
-  for (int64_t task = begin; task < end; ++task) {
-    const KvSpans& row = spans[static_cast<size_t>(task / kv_heads)];
-    const int64_t keys = num_keys(row);
-    const int64_t floats = (2 * group + 1) * lanes_up(head_dim) + group * lanes_up(keys);
-    scratch.resize(std::max(scratch.size(), static_cast<size_t>(floats)));
-    const int64_t offset = task * group * head_dim;
-    attend_head_of(
-        q.const_data_ptr<T>() + offset,
-        spans_of_head<T>(row, task % kv_heads),
-        keys,
-        group,
-        head_dim,
-        kv_heads * head_dim,
-        score_scale(head_dim),
-        scratch.data(),
-        out.data_ptr<T>() + offset);
+/// Scores to probabilities: those of the prompt's keys as a left-hand side, zeros behind them; those
+/// of the own keys stay where they are, behind the prompt's.
+template <typename T, typename C>
+PRUNE_SWEEP_INLINE void softmax_stored_row(
+    float* scores, int64_t prompt_len, int64_t num_own, int64_t extent, float scale, C* prompt) {
+  softmax_row(scores, prompt_len + num_own, scale);
+  for (int64_t i = 0; i < extent; i += kLanes) {
+    const Lanes values = first_lanes(prompt_len - i) ? load(scores + i) : Lanes{};
+    store(prompt + i, rounded_to<T>(values));
   }
+}
+
+#define PRUNE_SWEEP_STORED_LOOPS(T, C)                                                            \
+  PRUNE_SWEEP_CLONES void score_own_of(                                                           \
+      C, const T* q, const T* k, int64_t num_keys, int64_t k_stride, int64_t group,               \
+      int64_t head_dim, float* scores, int64_t score_stride) {                                    \
+    score_own(q, k, num_keys, k_stride, group, head_dim, scores, score_stride);                   \
+  }                                                                                               \
+  PRUNE_SWEEP_CLONES void add_own_of(                                                             \
+      C, const float* probabilities, int64_t stride, const T* v, int64_t num_keys,                \
+      int64_t v_stride, int64_t group, int64_t head_dim, float* sums) {                           \
+    add_own(probabilities, stride, v, num_keys, v_stride, group, head_dim, sums);                 \
+  }                                                                                               \
+  PRUNE_SWEEP_CLONES void softmax_stored(                                                         \
+      T, float* scores, int64_t prompt_len, int64_t num_own, int64_t extent, float scale,         \
+      C* prompt) {                                                                                \
+    softmax_stored_row<T>(scores, prompt_len, num_own, extent, scale, prompt);                    \
+  }
+PRUNE_SWEEP_STORED_LOOPS(float, float)
+PRUNE_SWEEP_STORED_LOOPS(BFloat16, float)
+PRUNE_SWEEP_STORED_LOOPS(BFloat16, BFloat16)
+#undef PRUNE_SWEEP_STORED_LOOPS
+
+/// Rows that read one stream's prompts, by prompt.
+using RowsOfStream = std::vector<int64_t>;  // indices, ascending in run
+
+std::vector<RowsOfStream> by_stream(const std::vector<StoredRow>& rows) {
+  std::map<const StreamKv*, size_t> known;
+  std::vector<RowsOfStream> streams;
+  for (int64_t i = 0; i < std::ssize(rows); ++i) {
+    const auto [entry, is_new] =
+        known.emplace(rows[static_cast<size_t>(i)].prompt, streams.size());
+    if (is_new) streams.emplace_back();
+    streams[entry->second].push_back(i);
+  }
+  std::vector<RowsOfStream> parts;
+  for (RowsOfStream& stream : streams) {
+    std::stable_sort(stream.begin(), stream.end(), [&](int64_t a, int64_t b) {
+      return rows[static_cast<size_t>(a)].run < rows[static_cast<size_t>(b)].run;
+    });
+    for (size_t first = 0; first < stream.size(); first += kMaxRows) {
+      const size_t end = std::min(stream.size(), first + static_cast<size_t>(kMaxRows));
+      parts.emplace_back(stream.begin() + static_cast<std::ptrdiff_t>(first),
+                         stream.begin() + static_cast<std::ptrdiff_t>(end));
+    }
+  }
+  return parts;
+}
+
+/// The rows of one stream and one key-value head.
+template <typename T, typename C>
+class StoredAttention {
+ public:
+  StoredAttention(
+      const at::Tensor& q,
+      const std::vector<StoredRow>& rows,
+      const KvLayout& layout,
+      at::Tensor& out)
+      : q_(q.const_data_ptr<T>()),
+        rows_(rows),
+        layout_(layout),
+        out_(out.data_ptr<T>()),
+        heads_(q.size(1)),
+        head_dim_(q.size(2)) {}
+
+  void attend(const RowsOfStream& rows, int64_t kv_head) {
+    kv_ = rows_[static_cast<size_t>(rows.front())].prompt;
+    kv_head_ = kv_head;
+    group_ = heads_ / kv_->kv_heads();
+    measure(rows);
+    gather(rows);
+    for_prompt_parts(rows, [&](int64_t first, int64_t count, int64_t run, int64_t block) {
+      score_block(first, count, run, block);
+    });
+    for (int64_t i = 0; i < std::ssize(rows); ++i) score_and_softmax(rows, i);
+    std::fill(sums_.begin(), sums_.end(), 0.0F);
+    for_prompt_parts(rows, [&](int64_t first, int64_t count, int64_t run, int64_t block) {
+      add_block(first, count, run, block);
+    });
+    for (int64_t i = 0; i < std::ssize(rows); ++i) finish_row(rows, i);
+  }
+
+ private:
+  const StoredRow& row_at(const RowsOfStream& rows, int64_t i) const {
+    return rows_[static_cast<size_t>(rows[static_cast<size_t>(i)])];
+  }
+
+  void measure(const RowsOfStream& rows) {
+    extent_ = layout_.num_shared_blocks() * kPositions;
+    int64_t most_own = 0;
+    for (int64_t i = 0; i < std::ssize(rows); ++i) {
+      const StoredRow& row = row_at(rows, i);
+      extent_ = std::max(extent_, (row.prompt_len + kPositions - 1) / kPositions * kPositions);
+      most_own = std::max(most_own, row.num_own);
+    }
+    stride_ = extent_ + lanes_up(most_own) + kLanes;
+    // Products may write a few rows more than there are.
+    const int64_t room = std::ssize(rows) * group_ + 16;
+    queries_.assign(static_cast<size_t>(room * head_dim_), C(0));
+    scores_.resize(static_cast<size_t>(room * stride_));
+    probabilities_.resize(static_cast<size_t>(room * extent_));
+    sums_.resize(static_cast<size_t>(room * head_dim_));
+  }
+
+  void gather(const RowsOfStream& rows) {
+    const int64_t size = group_ * head_dim_;
+    for (int64_t i = 0; i < std::ssize(rows); ++i) {
+      const T* from = q_ + rows[static_cast<size_t>(i)] * heads_ * head_dim_ + kv_head_ * size;
+      std::copy(from, from + size, queries_.begin() + i * size);
+    }
+  }
+
+  /// Calls f(first row, number of rows, run, block) in the order of blocks: for all rows together
+  /// as long as they share blocks, then for those of each prompt.
+  template <typename F>
+  void for_prompt_parts(const RowsOfStream& rows, F f) const {
+    const int64_t num_shared = layout_.num_shared_blocks();
+    for (int64_t block = 0; block < num_shared; ++block) {
+      f(0, std::ssize(rows), row_at(rows, 0).run, block);
+    }
+    for (int64_t first = 0; first < std::ssize(rows);) {
+      const StoredRow& row = row_at(rows, first);
+      int64_t end = first;
+      while (end < std::ssize(rows) && row_at(rows, end).run == row.run) ++end;
+      const int64_t num_blocks = (row.prompt_len + kPositions - 1) / kPositions;
+      for (int64_t block = num_shared; block < num_blocks; ++block) {
+        f(first, end - first, row.run, block);
+      }
+      first = end;
+    }
+  }
+
+  void score_block(int64_t first, int64_t count, int64_t run, int64_t block) {
+    tiles::multiply(
+        padded_rows(count * group_),
+        kPositions,
+        head_dim_,
+        queries_.data() + first * group_ * head_dim_,
+        head_dim_,
+        kv_->keys(kv_head_, layout_.block_of(run, block)),
+        kPositions,
+        scores_.data() + first * group_ * stride_ + block * kPositions,
+        stride_,
+        tiles::Into::kReplace);
+  }
+
+  void score_and_softmax(const RowsOfStream& rows, int64_t i) {
+    const StoredRow& row = row_at(rows, i);
+    const int64_t kv_stride = kv_->kv_heads() * head_dim_;
+    float* scores = scores_.data() + i * group_ * stride_;
+    score_own_of(
+        C{},
+        q_ + (rows[static_cast<size_t>(i)] * heads_ + kv_head_ * group_) * head_dim_,
+        own(row.own_k, row),
+        row.num_own,
+        kv_stride,
+        group_,
+        head_dim_,
+        scores + row.prompt_len,
+        stride_);
+    for (int64_t g = 0; g < group_; ++g) {
+      softmax_stored(
+          T{},
+          scores + g * stride_,
+          row.prompt_len,
+          row.num_own,
+          extent_,
+          score_scale(head_dim_),
+          probabilities_.data() + (i * group_ + g) * extent_);
+    }
+  }
+
+  /// Adds to the sums of some rows; what a product writes beyond them is not used.
+  void add_block(int64_t first, int64_t count, int64_t run, int64_t block) {
+    const int64_t num_rows = count * group_;
+    const int64_t padded = padded_rows(num_rows);
+    const auto size = static_cast<size_t>(num_rows * head_dim_);
+    part_.resize(static_cast<size_t>(padded * head_dim_));
+    float* const sums = sums_.data() + first * group_ * head_dim_;
+    std::copy(sums, sums + size, part_.begin());
+    tiles::multiply(
+        padded,
+        head_dim_,
+        kPositions,
+        probabilities_.data() + first * group_ * extent_ + block * kPositions,
+        extent_,
+        kv_->values(kv_head_, layout_.block_of(run, block)),
+        head_dim_,
+        part_.data(),
+        head_dim_,
+        tiles::Into::kAdd);
+    std::copy(part_.begin(), part_.begin() + static_cast<std::ptrdiff_t>(size), sums);
+  }
+
+  void finish_row(const RowsOfStream& rows, int64_t i) {
+    const StoredRow& row = row_at(rows, i);
+    float* sums = sums_.data() + i * group_ * head_dim_;
+    add_own_of(
+        C{},
+        scores_.data() + i * group_ * stride_ + row.prompt_len,
+        stride_,
+        own(row.own_v, row),
+        row.num_own,
+        kv_->kv_heads() * head_dim_,
+        group_,
+        head_dim_,
+        sums);
+    T* to = out_ + (rows[static_cast<size_t>(i)] * heads_ + kv_head_ * group_) * head_dim_;
+    for (int64_t j = 0; j < group_ * head_dim_; ++j) to[j] = static_cast<T>(sums[j]);
+  }
+
+  const T* own(const at::Tensor* from, const StoredRow& row) const {
+    return from->const_data_ptr<T>() + (row.first_own * kv_->kv_heads() + kv_head_) * head_dim_;
+  }
+
+  const T* q_;
+  const std::vector<StoredRow>& rows_;
+  const KvLayout& layout_;
+  T* out_;
+  int64_t heads_;
+  int64_t head_dim_;
+  const StreamKv* kv_ = nullptr;
+  int64_t kv_head_ = 0;
+  int64_t group_ = 1;
+  int64_t extent_ = 0;            ///< positions of the longest prompt, in whole blocks
+  int64_t stride_ = 0;            ///< of a row of scores
+  std::vector<C> queries_;        // [rows * group][head_dim]
+  std::vector<float> scores_;     // [rows * group][stride]
+  std::vector<C> probabilities_;  // [rows * group][extent]
+  std::vector<float> sums_;       // [rows * group][head_dim]
+  std::vector<float> part_;       // [padded rows][head_dim]
+};
+
+at::Tensor attend_each(
+    const at::Tensor& q, const std::vector<StoredRow>& rows, const KvLayout& layout) {
+  std::vector<at::Tensor> attended;
+  for (int64_t i = 0; i < std::ssize(rows); ++i) {
+    const StoredRow& row = rows[static_cast<size_t>(i)];
+    const PackedRows& packed = layout.packed();
+    const auto all_of = [&](const at::Tensor& prompt, const at::Tensor& own) {
+      const int64_t shared = std::min(packed.prefix_len, row.prompt_len);
+      const int64_t first = packed.sequences[static_cast<size_t>(row.run)].first_row;
+      return at::cat(
+          {prompt.narrow(0, 0, shared),
+           prompt.narrow(0, first, row.prompt_len - shared),
+           own.narrow(0, row.first_own, row.num_own)});
+    };
+    attended.push_back(plain::attend_stored(
+        q.narrow(0, i, 1),
+        all_of(row.prompt->k(), *row.own_k),
+        all_of(row.prompt->v(), *row.own_v)));
+  }
+  return at::cat(attended);
 }
 
 }  // namespace
 
-at::Tensor attend_stored(const at::Tensor& q, const std::vector<KvSpans>& spans) {
-  if (!q.is_cpu()) return plain::attend_stored(q, spans);
+at::Tensor attend_stored(
+    const at::Tensor& q, const std::vector<StoredRow>& rows, const KvLayout& layout) {
+  const StreamKv& kv = *rows.front().prompt;
+  if (!kv.is_in_blocks()) return attend_each(q, rows, layout);
   at::Tensor out = at::empty({q.size(0), q.size(1) * q.size(2)}, q.options());
-  const int64_t kv_heads = spans.front().back().k->size(1);
+  const std::vector<RowsOfStream> streams = by_stream(rows);
   int64_t keys = 0;
-  for (const KvSpans& row : spans) keys += num_keys(row);
-  const int64_t num_tasks = q.size(0) * kv_heads;
+  for (const StoredRow& row : rows) keys += row.prompt_len + row.num_own;
+  const int64_t num_tasks = std::ssize(streams) * kv.kv_heads();
   const int64_t grain = parallel_grain(num_tasks, 4 * keys * q.size(1) * q.size(2));
-  with_element_type(q, [&](auto zero) {
+  with_head_types(q.scalar_type(), kv.arithmetic(), [&](auto stored, auto multiplied) {
     at::parallel_for(0, num_tasks, grain, [&](int64_t begin, int64_t end) {
-      attend_tasks<decltype(zero)>(q, spans, kv_heads, begin, end, out);
+      StoredAttention<decltype(stored), decltype(multiplied)> attention(q, rows, layout, out);
+      for (int64_t task = begin; task < end; ++task) {
+        attention.attend(
+            streams[static_cast<size_t>(task % std::ssize(streams))], task / std::ssize(streams));
+      }
+      tiles::release(kv.arithmetic());
     });
   });
   return out;

@@ -1,6 +1,6 @@
 /// \file
-/// A unit's rows through the layers along the stream tree: every stream once, layers that no edit
-/// touches for several streams together.
+/// A unit's rows through the layers along the stream tree: every stream once through every layer
+/// that its variants keep.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -19,28 +19,23 @@ namespace prune_sweep {
 /// Weights of a layer under an edit that changes weights.
 using EditedLayer = std::function<LayerWeights(const Edit& edit)>;
 
-/// Keys and values of a stream's rows in one layer; undefined where the layer's attention is
-/// dropped.
-struct StreamKv {
-  at::Tensor k;  // [rows, kv_heads, head_dim]
-  at::Tensor v;
-};
-
 enum class KeepKv : uint8_t { kNo, kYes };
 
 struct StreamStates {
-  std::vector<at::Tensor> hidden;  // [streams after the last layer]: [rows, hidden]
-  std::vector<std::vector<StreamKv>>
-      kv;  // [layers][streams after the layer]; empty with KeepKv::kNo
+  std::vector<at::Tensor> hidden;  // [streams after the last layer]: [wanted rows, hidden]
+  /// [layers][streams after the layer], not filled where the layer's attention is dropped; empty
+  /// with KeepKv::kNo.
+  std::vector<std::vector<StreamKv>> kv;
 };
 
-/// Bits of a row's hidden state do not depend on the other sequences, on the other streams or on
-/// the length of the shared prefix.
+/// Hidden states after the last layer of the rows that are wanted, in that order. Bits of a row do
+/// not depend on the other sequences, on the other streams or on the length of the shared prefix.
 StreamStates run_streams(
     Decoder& decoder,
     const EditedLayer& edited_layer,
     const StreamTree& tree,
-    const PackedRows& packed,
+    const KvLayout& layout,
+    std::vector<int64_t> wanted_rows,
     KeepKv keep_kv);
 
 /// Indices of `items` whose edits are equal, in groups; in the order of first appearance.

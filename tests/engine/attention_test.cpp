@@ -66,30 +66,56 @@ TEST_CASE(
   CHECK(pack_rows(std::vector<std::vector<int32_t>>{{1}, {1, 2, 3}}).prefix_len == 0);
 }
 
+/// Attention of all rows of one stream.
+at::Tensor attend_all(const Qkv& qkv, const PackedRows& packed) {
+  const KvLayout layout(packed);
+  StreamKv kv;
+  kv.fill(qkv.k, qkv.v, layout);
+  return kv.is_in_blocks() ? attend_packed(qkv.q, all_queries(packed), kv, layout)
+                           : plain::attend_packed(qkv, packed);
+}
+
 TEST_CASE("attention of packed rows agrees with the plain reference") {
   at::set_num_threads(1);
   at::manual_seed(1);
   for (const Heads& shape : kHeads) {
     for (const size_t prefix : {0, 3, 128, 200}) {
       const PackedRows packed = packed_of(prefix, {1, 5, 130, 64});
-      for (const int64_t streams : {1, 3}) {
-        const int64_t rows = streams * packed.num_rows();
-        CAPTURE(shape.heads, shape.kv_heads, shape.head_dim, prefix, streams);
-        const Qkv exact = random_qkv(rows, shape, at::kFloat);
-        CHECK(
-            largest_difference(attend_packed(exact, packed), plain::attend_packed(exact, packed)) <
-            1e-5);
-        const Qkv rounded = random_qkv(rows, shape, at::kBFloat16);
-        CHECK(
-            largest_difference(
-                attend_packed(rounded, packed), plain::attend_packed(rounded, packed)) < 0.04);
-      }
+      CAPTURE(shape.heads, shape.kv_heads, shape.head_dim, prefix);
+      const Qkv exact = random_qkv(packed.num_rows(), shape, at::kFloat);
+      CHECK(
+          largest_difference(attend_all(exact, packed), plain::attend_packed(exact, packed)) <
+          1e-5);
+      const Qkv rounded = random_qkv(packed.num_rows(), shape, at::kBFloat16);
+      CHECK(
+          largest_difference(attend_all(rounded, packed), plain::attend_packed(rounded, packed)) <
+          0.04);
+    }
+  }
+}
+
+TEST_CASE("some rows' attention has the bits that it has among all rows") {
+  at::manual_seed(4);
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    for (const Heads& shape : kHeads) {
+      const PackedRows packed = packed_of(140, {1, 5, 130});
+      const KvLayout layout(packed);
+      const Qkv qkv = random_qkv(packed.num_rows(), shape, type);
+      StreamKv kv;
+      kv.fill(qkv.k, qkv.v, layout);
+      if (!kv.is_in_blocks()) return;
+      const at::Tensor all = attend_packed(qkv.q, all_queries(packed), kv, layout);
+      const std::vector<int64_t> rows{3, 139, 140, 145, 200, packed.num_rows() - 1, 141};
+      const at::Tensor index = at::tensor(rows, at::kLong);
+      CAPTURE(c10::toString(type), shape.heads, shape.kv_heads, shape.head_dim);
+      CHECK(same_bits(
+          attend_packed(qkv.q.index_select(0, index), queries_of(packed, rows), kv, layout),
+          all.index_select(0, index)));
     }
   }
 }
 
 TEST_CASE("a sequence's attention has the same bits whatever it shares with others") {
-  at::set_num_threads(1);
   at::manual_seed(2);
   for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
     for (const Heads& shape : kHeads) {
@@ -97,7 +123,8 @@ TEST_CASE("a sequence's attention has the same bits whatever it shares with othe
         const size_t own = 150;
         const PackedRows packed = packed_of(prefix, {7, own, 1});
         const Qkv qkv = random_qkv(packed.num_rows(), shape, type);
-        const at::Tensor together = attend_packed(qkv, packed);
+        at::set_num_threads(2);
+        const at::Tensor together = attend_all(qkv, packed);
         // The second sequence by itself, in one piece.
         const int64_t first = packed.sequences[1].first_row;
         const auto alone_of = [&](const at::Tensor& from) {
@@ -106,7 +133,8 @@ TEST_CASE("a sequence's attention has the same bits whatever it shares with othe
         const Qkv alone{alone_of(qkv.q), alone_of(qkv.k), alone_of(qkv.v)};
         const PackedRows one =
             pack_rows(std::vector<std::vector<int32_t>>{random_ids(prefix + own, 9)});
-        const at::Tensor by_itself = attend_packed(alone, one);
+        at::set_num_threads(1);
+        const at::Tensor by_itself = attend_all(alone, one);
         CAPTURE(c10::toString(type), shape.heads, shape.kv_heads, shape.head_dim, prefix);
         CHECK(same_bits(by_itself, alone_of(together)));
       }
@@ -114,34 +142,70 @@ TEST_CASE("a sequence's attention has the same bits whatever it shares with othe
   }
 }
 
-TEST_CASE(
-    "attention to stored keys agrees with the plain reference and does not depend on how they are "
-    "cut") {
+TEST_CASE("attention to what texts have stored agrees with the plain reference") {
   at::manual_seed(3);
-  for (const Heads& shape : kHeads) {
-    const Qkv prompt = random_qkv(300, shape, at::kFloat);
-    const Qkv own = random_qkv(50, shape, at::kFloat);
-    const at::Tensor q = at::randn({3, shape.heads, shape.head_dim});
-    const std::vector<KvSpans> spans{
-        {KvSpan{&prompt.k, &prompt.v, 0, 100},
-         KvSpan{&prompt.k, &prompt.v, 100, 57},
-         KvSpan{&own.k, &own.v, 3, 9}},
-        {KvSpan{}, KvSpan{&prompt.k, &prompt.v, 5, 1}, KvSpan{&own.k, &own.v, 0, 1}},
-        {KvSpan{&prompt.k, &prompt.v, 0, 157}, KvSpan{}, KvSpan{&own.k, &own.v, 3, 9}}};
-    CAPTURE(shape.heads, shape.kv_heads, shape.head_dim);
-    const at::Tensor result = attend_stored(q, spans);
-    CHECK(largest_difference(result, plain::attend_stored(q, spans)) < 1e-5);
-    // The first row's keys in two pieces instead of three, by itself.
-    CHECK(same_bits(attend_stored(q.narrow(0, 0, 1), {spans[2]}), result.narrow(0, 0, 1)));
-
-    const auto rounded = [](const at::Tensor& from) { return from.to(at::kBFloat16); };
-    const Qkv prompt16{rounded(prompt.q), rounded(prompt.k), rounded(prompt.v)};
-    const std::vector<KvSpans> spans16{
-        {KvSpan{},
-         KvSpan{&prompt16.k, &prompt16.v, 0, 299},
-         KvSpan{&prompt16.k, &prompt16.v, 299, 1}}};
-    const at::Tensor q16 = rounded(q).narrow(0, 0, 1);
-    CHECK(
-        largest_difference(attend_stored(q16, spans16), plain::attend_stored(q16, spans16)) < 0.04);
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    for (const Heads& shape : kHeads) {
+      for (const size_t prefix : {0, 130}) {
+        const PackedRows packed = packed_of(prefix, {20, 140, 3});
+        const KvLayout layout(packed);
+        std::vector<Qkv> prompts;
+        std::vector<StreamKv> stored(2);
+        for (StreamKv& kv : stored) {
+          const Qkv& prompt = prompts.emplace_back(random_qkv(packed.num_rows(), shape, type));
+          kv.fill(prompt.k, prompt.v, layout);
+        }
+        const Qkv own = random_qkv(60, shape, type);
+        // Some prompts end before their sequence does: a solution stands behind them.
+        struct Text {
+          size_t stream;
+          int64_t run, prompt_len, first_own, num_own;
+        };
+        const auto base = static_cast<int64_t>(prefix);
+        const std::vector<Text> texts{
+            {0, 1, base + 140, 0, 1},
+            {1, 0, base + 11, 1, 17},
+            {0, 0, base + 20, 18, 2},
+            {0, 1, base + 139, 20, 40},
+            {1, 2, base + 3, 5, 9}};
+        std::vector<StoredRow> rows;
+        for (const Text& text : texts) {
+          rows.push_back(
+              {.prompt = &stored[text.stream],
+               .run = text.run,
+               .prompt_len = text.prompt_len,
+               .own_k = &own.k,
+               .own_v = &own.v,
+               .first_own = text.first_own,
+               .num_own = text.num_own});
+        }
+        const at::Tensor q =
+            at::randn({std::ssize(rows), shape.heads, shape.head_dim}).to(type);
+        at::set_num_threads(2);
+        const at::Tensor together = attend_stored(q, rows, layout);
+        at::set_num_threads(1);
+        for (size_t i = 0; i < texts.size(); ++i) {
+          const Text& text = texts[i];
+          const Qkv& prompt = prompts[text.stream];
+          const int64_t first = packed.sequences[static_cast<size_t>(text.run)].first_row;
+          const auto keys_of = [&](const at::Tensor& of_prompt, const at::Tensor& of_own) {
+            return at::cat(
+                {of_prompt.narrow(0, 0, packed.prefix_len),
+                 of_prompt.narrow(0, first, text.prompt_len - packed.prefix_len),
+                 of_own.narrow(0, text.first_own, text.num_own)});
+          };
+          const at::Tensor own_q = q.narrow(0, static_cast<int64_t>(i), 1);
+          const at::Tensor row = together.narrow(0, static_cast<int64_t>(i), 1);
+          CAPTURE(c10::toString(type), shape.heads, shape.kv_heads, shape.head_dim, prefix, i);
+          CHECK(
+              largest_difference(
+                  row,
+                  plain::attend_stored(
+                      own_q, keys_of(prompt.k, own.k), keys_of(prompt.v, own.v))) <
+              (type == at::kFloat ? 1e-5 : 0.04));
+          CHECK(same_bits(attend_stored(own_q, {rows[i]}, layout), row));
+        }
+      }
+    }
   }
 }

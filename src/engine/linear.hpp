@@ -1,0 +1,50 @@
+/// \file
+/// Products of rows and weights on a CPU. Weights are read where they lie, in the checkpoint's
+/// mapping: it is the rows that are laid out anew, as Panels.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <functional>
+#include <span>
+
+#include "engine/panels.hpp"
+
+namespace prune_sweep {
+
+/// One product of several that take the same rows.
+struct Projection {
+  const at::Tensor& weight;  // [out_width, width]
+  const at::Tensor& bias;    // [out_width], or undefined
+  at::Tensor out;            // [rows, out_width], contiguous
+};
+
+/// out = x * weight^T + bias, rounded once.
+void project(const Panels& x, std::span<const Projection> projections);
+
+/// hidden += x * weight^T, the product rounded before it is added.
+void add_product(const Panels& x, const at::Tensor& weight, at::Tensor hidden);  // [rows, out_width]
+
+/// inner = SiLU(x * gate^T) * (x * up^T), in the layout of the next product.
+void gated_product(const Panels& x, const at::Tensor& gate, const at::Tensor& up, Panels& inner);
+
+/// Rows of a weight that are multiplied together.
+inline constexpr int64_t kWeightRows = 128;
+
+/// What a product of `count` rows of a weight, from `first` on, and a panel of rows gives: tile
+/// [count][columns], float32.
+struct Tile {
+  int64_t first = 0;
+  int64_t count = 0;
+  int64_t panel = 0;
+  const float* sums = nullptr;
+};
+using OnTile = std::function<void(const Tile&)>;
+
+/// Calls `on_tile` for all panels and the weight's rows [first, first + count), ascending in rows,
+/// from the calling thread alone.
+void for_tiles_here(
+    const Panels& x, const at::Tensor& weight, int64_t first, int64_t count, const OnTile& on_tile);
+
+}  // namespace prune_sweep

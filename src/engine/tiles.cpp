@@ -1,0 +1,116 @@
+#include "engine/tiles.hpp"
+
+#include <ATen/native/CPUBlas.h>
+
+#include <array>
+#include <exception>
+
+#include "prune_sweep/core/check.hpp"
+
+namespace prune_sweep::tiles {
+
+#if defined(CPUBLAS_BRGEMM_BF16BF16F32) && defined(CPUBLAS_BRGEMM_F32F32F32)
+
+namespace {
+
+constexpr bool is_vnni(const c10::BFloat16*) { return true; }
+constexpr bool is_vnni(const float*) { return false; }
+
+template <typename C>
+void call(
+    int64_t m,
+    int64_t n,
+    int64_t k,
+    const C* a,
+    int64_t lda,
+    const Word* b,
+    int64_t ldb,
+    float* c,
+    int64_t ldc,
+    Into into) {
+  const auto* words = reinterpret_cast<const C*>(b);
+  at::native::cpublas::brgemm(
+      m, n, k, lda, ldb, ldc, into == Into::kAdd, a, words, c, is_vnni(a));
+}
+
+/// Whether a product with this type of elements works here: libraries say no by throwing.
+template <typename C>
+bool works() {
+  const std::array<C, 4> a{C(1.0F), C(2.0F), C(3.0F), C(4.0F)};  // [2, 2]
+  std::array<C, 2 * 16 * kPerWord<C>> b{};                       // [2, 16] as words
+  for (int64_t j = 0; j < 16; ++j) {
+    const auto element = [&](int64_t i) -> C& {
+      return b[static_cast<size_t>((i / kPerWord<C> * 16 + j) * kPerWord<C> + i % kPerWord<C>)];
+    };
+    element(0) = C(1.0F);
+    element(1) = C(10.0F);
+  }
+  std::array<float, 32> c{};
+  try {
+    call(2, 16, 2, a.data(), 2, reinterpret_cast<const Word*>(b.data()), 16, c.data(), 16,
+         Into::kReplace);
+    at::native::cpublas::brgemm_release(is_vnni(a.data()));
+  } catch (const std::exception&) {
+    return false;
+  }
+  return c[3] == 21.0F && c[16 + 15] == 43.0F;
+}
+
+}  // namespace
+
+Arithmetic arithmetic_of(at::ScalarType stored) {
+  static const bool bfloat16_works = works<c10::BFloat16>();
+  static const bool float32_works = works<float>();
+  if (stored == at::kBFloat16 && bfloat16_works) return Arithmetic::kBfloat16;
+  return float32_works ? Arithmetic::kFloat32 : Arithmetic::kNone;
+}
+
+void release(Arithmetic arithmetic) {
+  at::native::cpublas::brgemm_release(/*is_vnni=*/arithmetic == Arithmetic::kBfloat16);
+}
+
+#else
+
+namespace {
+
+template <typename... Arguments>
+[[noreturn]] void call(Arguments...) {
+  throw Error(ExitStatus::kInternal, "products of tiles", "this libtorch has none");
+}
+
+}  // namespace
+
+Arithmetic arithmetic_of(at::ScalarType) { return Arithmetic::kNone; }
+
+void release(Arithmetic) {}
+
+#endif
+
+void multiply(
+    int64_t m,
+    int64_t n,
+    int64_t k,
+    const c10::BFloat16* a,
+    int64_t lda,
+    const Word* b,
+    int64_t ldb,
+    float* c,
+    int64_t ldc,
+    Into into) {
+  call(m, n, k, a, lda, b, ldb, c, ldc, into);
+}
+void multiply(
+    int64_t m,
+    int64_t n,
+    int64_t k,
+    const float* a,
+    int64_t lda,
+    const Word* b,
+    int64_t ldb,
+    float* c,
+    int64_t ldc,
+    Into into) {
+  call(m, n, k, a, lda, b, ldb, c, ldc, into);
+}
+
+}  // namespace prune_sweep::tiles

@@ -1,0 +1,68 @@
+/// \file
+/// Products of small matrices with float32 sums, which all matrix arithmetic on a CPU is made of.
+/// They are oneDNN's "brgemm" kernels, which libtorch hands on: AMX or AVX-512 for bfloat16, AVX2
+/// and later for float32.
+///
+/// An element of a product has the same bits whatever the other rows and columns of the call are:
+/// its sum runs along the inner dimension, in order.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <c10/util/BFloat16.h>
+
+#include <cstdint>
+
+namespace prune_sweep::tiles {
+
+/// What lies together along the inner dimension: two bfloat16 or one float32.
+using Word = uint32_t;
+
+template <typename C>
+inline constexpr int64_t kPerWord = sizeof(Word) / sizeof(C);
+
+/// Words that `count` elements take.
+template <typename C>
+constexpr int64_t words(int64_t count) {
+  return (count + kPerWord<C> - 1) / kPerWord<C>;
+}
+
+/// The type that elements of type `stored` are multiplied in.
+enum class Arithmetic : uint8_t {
+  kNone,      ///< this CPU or this libtorch has no such products
+  kBfloat16,  ///< exact products of bfloat16, float32 sums
+  kFloat32,   ///< also of bfloat16, widened
+};
+Arithmetic arithmetic_of(at::ScalarType stored);
+
+enum class Into : uint8_t { kReplace, kAdd };
+
+/// c [m, n] = a [m, k] * b, or c += it. `b` is [words(k)][n] words: element (i, j) of a bfloat16 b
+/// is half i % 2 of word (i / 2, j). Leading dimensions are in elements of a, words of b, elements
+/// of c. Precondition: arithmetic_of() names the type.
+void multiply(
+    int64_t m,
+    int64_t n,
+    int64_t k,
+    const c10::BFloat16* a,
+    int64_t lda,
+    const Word* b,
+    int64_t ldb,
+    float* c,
+    int64_t ldc,
+    Into into);
+void multiply(
+    int64_t m,
+    int64_t n,
+    int64_t k,
+    const float* a,
+    int64_t lda,
+    const Word* b,
+    int64_t ldb,
+    float* c,
+    int64_t ldc,
+    Into into);
+
+/// Gives back what multiply() holds of the processor. Every thread, after its last product.
+void release(Arithmetic arithmetic);
+
+}  // namespace prune_sweep::tiles

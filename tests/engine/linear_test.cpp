@@ -1,0 +1,195 @@
+#include "engine/linear.hpp"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+#include <array>
+#include <cmath>
+#include <cstring>
+
+#include "catch.hpp"
+
+using namespace prune_sweep;
+
+namespace {
+
+struct Setting {
+  at::ScalarType stored;
+  tiles::Arithmetic arithmetic;
+};
+const std::vector<Setting> kSettings{
+    {at::kBFloat16, tiles::Arithmetic::kBfloat16},
+    {at::kBFloat16, tiles::Arithmetic::kFloat32},
+    {at::kFloat, tiles::Arithmetic::kFloat32}};
+
+bool is_here(const Setting& setting) {
+  return setting.arithmetic == tiles::Arithmetic::kFloat32
+             ? tiles::arithmetic_of(at::kFloat) == tiles::Arithmetic::kFloat32
+             : tiles::arithmetic_of(setting.stored) == setting.arithmetic;
+}
+
+at::Tensor random(std::vector<int64_t> shape, at::ScalarType type) {
+  return at::randn(shape).to(type);
+}
+
+/// Keeps the size of what it is multiplied with.
+at::Tensor random_weight(int64_t out, int64_t in, at::ScalarType type) {
+  return (at::randn({out, in}) / std::sqrt(static_cast<double>(in))).to(type);
+}
+
+bool same_bits(const at::Tensor& a, const at::Tensor& b) {
+  const at::Tensor x = a.contiguous();
+  const at::Tensor y = b.contiguous();
+  return x.sizes() == y.sizes() &&
+         std::memcmp(x.const_data_ptr(), y.const_data_ptr(), x.nbytes()) == 0;
+}
+
+/// In float64, from the stored values.
+at::Tensor exact_product(const at::Tensor& x, const at::Tensor& weight) {
+  return at::matmul(x.to(at::kDouble), weight.to(at::kDouble).t());
+}
+
+double largest_error(const at::Tensor& a, const at::Tensor& exact) {
+  return ((a.to(at::kDouble) - exact).abs() / (exact.abs() + 1)).max().item<double>();
+}
+
+double tolerance(at::ScalarType type) { return type == at::kFloat ? 1e-5 : 1.0 / 128; }
+
+Panels packed(const at::Tensor& rows, const Setting& setting, const RowNorm& norm = {}) {
+  Panels panels(setting.arithmetic);
+  panels.pack(rows, norm);
+  return panels;
+}
+
+const std::vector<int64_t> kRowCounts{1, 2, 15, 16, 17, 63, 64, 65, 130};
+struct Widths {
+  int64_t in, out;
+};
+const std::vector<Widths> kWidths{{2, 2}, {16, 48}, {34, 17}, {96, 130}, {256, 300}, {1024, 128}};
+
+}  // namespace
+
+TEST_CASE("products of rows and weights are those of tensors") {
+  at::manual_seed(1);
+  at::set_num_threads(2);
+  for (const Setting& setting : kSettings) {
+    if (!is_here(setting)) continue;
+    for (const int64_t rows : kRowCounts) {
+      for (const auto& [in, out] : kWidths) {
+        CAPTURE(c10::toString(setting.stored), static_cast<int>(setting.arithmetic), rows, in, out);
+        const at::Tensor x = random({rows, in}, setting.stored);
+        const at::Tensor weight = random_weight(out, in, setting.stored);
+        const at::Tensor bias = random({out}, setting.stored);
+        const at::Tensor none;
+        const at::Tensor exact = exact_product(x, weight);
+        const double allowed = tolerance(setting.stored);
+        const Panels panels = packed(x, setting);
+
+        const at::Tensor product = at::empty({rows, out}, x.options());
+        const at::Tensor with_bias = at::empty({rows, out}, x.options());
+        const std::array<Projection, 2> projections{
+            Projection{weight, none, product}, Projection{weight, bias, with_bias}};
+        project(panels, projections);
+        CHECK(largest_error(product, exact) < allowed);
+        CHECK(largest_error(with_bias, exact + bias.to(at::kDouble)) < allowed);
+
+        const at::Tensor hidden = random({rows, out}, setting.stored);
+        const at::Tensor sum = hidden.clone();
+        add_product(panels, weight, sum);
+        // Rounded twice, each time as libtorch rounds.
+        CHECK(same_bits(sum, hidden + product));
+      }
+    }
+  }
+}
+
+TEST_CASE("the gated product is in the layout of the next product") {
+  at::manual_seed(2);
+  for (const Setting& setting : kSettings) {
+    if (!is_here(setting)) continue;
+    for (const int64_t rows : {1, 17, 64, 130}) {
+      for (const int64_t width : {2, 30, 128, 200}) {
+        CAPTURE(c10::toString(setting.stored), static_cast<int>(setting.arithmetic), rows, width);
+        const at::Tensor x = random({rows, 64}, setting.stored);
+        const at::Tensor gate = random_weight(width, 64, setting.stored);
+        const at::Tensor up = random_weight(width, 64, setting.stored);
+        const at::Tensor down = random_weight(48, width, setting.stored);
+        Panels inner(setting.arithmetic);
+        gated_product(packed(x, setting), gate, up, inner);
+        const at::Tensor result = at::zeros({rows, 48}, x.options());
+        add_product(inner, down, result);
+        const at::Tensor plainly = at::linear(
+            plain::silu_mul(at::linear(x, gate), at::linear(x, up)).to(at::kFloat),
+            down.to(at::kFloat));
+        CHECK(
+            (result.to(at::kFloat) - plainly).abs().max().item<double>() <
+            4 * tolerance(setting.stored));
+      }
+    }
+  }
+}
+
+TEST_CASE("rows are normed while they are packed") {
+  at::manual_seed(3);
+  for (const Setting& setting : kSettings) {
+    if (!is_here(setting)) continue;
+    const at::Tensor x = random({70, 96}, setting.stored) * 3;
+    const at::Tensor norm = random({96}, setting.stored);
+    const at::Tensor weight = random({20, 96}, setting.stored);
+    const at::Tensor none;
+    const at::Tensor at_once = at::empty({70, 20}, x.options());
+    const at::Tensor one_by_one = at::empty({70, 20}, x.options());
+    const std::array first{Projection{weight, none, at_once}};
+    project(packed(x, setting, {norm, 1e-6}), first);
+    const std::array second{Projection{weight, none, one_by_one}};
+    project(packed(rms_norm(x, norm, 1e-6), setting), second);
+    CHECK(same_bits(at_once, one_by_one));
+  }
+}
+
+TEST_CASE("a row's products have the same bits whatever goes with it") {
+  at::manual_seed(4);
+  for (const Setting& setting : kSettings) {
+    if (!is_here(setting)) continue;
+    for (const auto& [in, out] : kWidths) {
+      const at::Tensor x = random({300, in}, setting.stored);
+      const at::Tensor weight = random({out, in}, setting.stored);
+      const at::Tensor none;
+      const auto product_of = [&](int64_t first, int64_t count, int threads) {
+        at::set_num_threads(threads);
+        const at::Tensor result = at::empty({count, out}, x.options());
+        const std::array projection{Projection{weight, none, result}};
+        project(packed(x.narrow(0, first, count).contiguous(), setting), projection);
+        return result;
+      };
+      const at::Tensor together = product_of(0, 300, 1);
+      CHECK(same_bits(product_of(0, 300, 2), together));
+      for (const int64_t count : kRowCounts) {
+        CAPTURE(c10::toString(setting.stored), static_cast<int>(setting.arithmetic), in, out, count);
+        CHECK(same_bits(product_of(37, count, 1), together.narrow(0, 37, count)));
+      }
+    }
+  }
+}
+
+TEST_CASE("tiles in one thread cover the asked rows of a weight") {
+  at::manual_seed(5);
+  const at::Tensor x = random({70, 32}, at::kFloat);
+  const at::Tensor weight = random({500, 32}, at::kFloat);
+  const Setting setting{at::kFloat, tiles::Arithmetic::kFloat32};
+  if (!is_here(setting)) return;
+  const Panels panels = packed(x, setting);
+  at::Tensor sums = at::zeros({70, 500});
+  for_tiles_here(panels, weight, 100, 300, [&](const Tile& tile) {
+    for (int64_t i = 0; i < tile.count; ++i) {
+      for (int64_t row = 0; row < panels.rows_of(tile.panel); ++row) {
+        sums[tile.panel * Panels::kRows + row][tile.first + i] =
+            tile.sums[i * panels.columns(tile.panel) + row];
+      }
+    }
+  });
+  const at::Tensor exact = exact_product(x, weight);
+  CHECK(largest_error(sums.narrow(1, 100, 300), exact.narrow(1, 100, 300)) < 1e-5);
+  CHECK(sums.narrow(1, 0, 100).abs().max().item<float>() == 0);
+  CHECK(sums.narrow(1, 400, 100).abs().max().item<float>() == 0);
+}
