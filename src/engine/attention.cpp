@@ -1,12 +1,13 @@
 #include "engine/attention.hpp"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 
 #include <algorithm>
 
 #include "engine/attention_parts.hpp"
+#include "engine/kernel_loops.hpp"
 #include "engine/lanes.hpp"
+#include "engine/team.hpp"
 
 namespace prune_sweep {
 
@@ -79,8 +80,8 @@ class PackedAttention {
   /// Multiplications and additions of all tasks, about.
   int64_t flops() const { return 4 * pairs_ * head_dim_ * group_ * kv_.kv_heads(); }
 
-  void run(int64_t begin, int64_t end) {
-    for (int64_t task = begin; task < end; ++task) {
+  void run(TaskCounter& counter) {
+    for (int64_t task = 0; counter.take(task);) {
       attend(task / std::ssize(cuts_), cuts_[static_cast<size_t>(task % std::ssize(cuts_))]);
     }
     tiles::release(kv_.arithmetic());
@@ -167,7 +168,7 @@ class PackedAttention {
     for (int64_t i = 0; i < cut.count; ++i) {
       const float* from = sums_.data() + i * size;
       T* to = out_ + (cut.first_row + i) * row_size + kv_head * size;
-      for (int64_t j = 0; j < size; ++j) to[j] = static_cast<T>(from[j]);
+      round_to(from, size, to);
     }
   }
 
@@ -229,9 +230,9 @@ at::Tensor attend_packed(
     const PackedAttention<decltype(stored), decltype(multiplied)> attention(
         q, queries, kv, layout, out);
     const int64_t grain = parallel_grain(attention.num_tasks(), attention.flops());
-    at::parallel_for(0, attention.num_tasks(), grain, [&](int64_t begin, int64_t end) {
+    share_tasks(attention.num_tasks(), grain, [&](TaskCounter& counter) {
       auto mine = attention;
-      mine.run(begin, end);
+      mine.run(counter);
     });
   });
   return out;

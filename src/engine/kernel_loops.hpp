@@ -21,6 +21,10 @@ void rms_norm_rows(
     int64_t n,
     float eps);
 
+/// Rounds `count` values to the type of `to`.
+void round_to(const float* from, int64_t count, float* to);
+void round_to(const float* from, int64_t count, c10::BFloat16* to);
+
 /// SiLU(gate) * up of values that were rounded to T, rounded after each step but the last.
 template <typename T>
 PRUNE_SWEEP_INLINE Lanes silu_mul_lanes(Lanes gate, Lanes up) {

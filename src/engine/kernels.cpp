@@ -110,6 +110,13 @@ PRUNE_SWEEP_CLONES void rms_norm_rows(
   norm_rows(x, weight, out, rows, n, eps);
 }
 
+PRUNE_SWEEP_CLONES void round_to(const float* from, int64_t count, float* to) {
+  for (int64_t i = 0; i < count; i += kLanes) store(to + i, load(from + i, count - i), count - i);
+}
+PRUNE_SWEEP_CLONES void round_to(const float* from, int64_t count, BFloat16* to) {
+  for (int64_t i = 0; i < count; i += kLanes) store(to + i, load(from + i, count - i), count - i);
+}
+
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
   if (!x.is_cpu()) return plain::rms_norm(x, weight, eps);
   const at::Tensor in = x.contiguous();

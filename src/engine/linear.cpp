@@ -1,7 +1,5 @@
 #include "engine/linear.hpp"
 
-#include <ATen/Parallel.h>
-
 #include <algorithm>
 #include <array>
 #include <type_traits>
@@ -9,6 +7,7 @@
 
 #include "engine/kernel_loops.hpp"
 #include "engine/lanes.hpp"
+#include "engine/team.hpp"
 #include "engine/transpose.hpp"
 
 namespace prune_sweep {
@@ -95,16 +94,16 @@ class Tasks {
     }
   }
 
-  /// Calls `f`(begin, end) from several threads with shares of the tasks.
+  /// Calls `f`(counter of tasks) from several threads.
   template <typename F>
   void run(int64_t num_panels, F f) {
-    // A share of a few blocks each would leave some threads idle at the end.
-    constexpr int64_t kTasksPerThread = 4;
+    // A few blocks for each thread would leave some idle at the end.
+    constexpr int64_t kTasksPerThread = 8;
     const auto num_blocks = std::ssize(blocks_);
-    groups_ = std::clamp<int64_t>(
-        kTasksPerThread * at::get_num_threads() / num_blocks, 1, num_panels);
+    const int64_t wanted = kTasksPerThread * at::get_num_threads();
+    groups_ = std::clamp<int64_t>((wanted + num_blocks - 1) / num_blocks, 1, num_panels);
     num_panels_ = num_panels;
-    at::parallel_for(0, num_blocks * groups_, 1, f);
+    share_tasks(num_blocks * groups_, 1, f);
   }
 
   Task at(int64_t index) const {
@@ -228,9 +227,9 @@ template <typename T, typename C, typename F>
 void for_tiles(const Panels& x, std::span<const at::Tensor* const> weights, F on_tile) {
   Tasks tasks;
   for (size_t i = 0; i < weights.size(); ++i) tasks.add(i, weights[i]->size(0));
-  tasks.run(x.size(), [&](int64_t begin, int64_t end) {
+  tasks.run(x.size(), [&](TaskCounter& counter) {
     TileProduct<T, C> product(x);
-    for (int64_t index = begin; index < end; ++index) {
+    for (int64_t index = 0; counter.take(index);) {
       const auto task = tasks.at(index);
       product.set_rows(*weights[task.weight], task.first, task.count);
       for (int64_t panel = task.first_panel; panel < task.last_panel; ++panel) {
@@ -300,10 +299,10 @@ void gated_product(const Panels& x, const at::Tensor& gate, const at::Tensor& up
     using C = decltype(multiplied);
     Tasks tasks;
     tasks.add(0, gate.size(0));
-    tasks.run(x.size(), [&](int64_t begin, int64_t end) {
+    tasks.run(x.size(), [&](TaskCounter& counter) {
       TileProduct<T, C> of_gate(x);
       TileProduct<T, C> of_up(x);
-      for (int64_t index = begin; index < end; ++index) {
+      for (int64_t index = 0; counter.take(index);) {
         const auto task = tasks.at(index);
         of_gate.set_rows(gate, task.first, task.count);
         of_up.set_rows(up, task.first, task.count);

@@ -1,7 +1,6 @@
 #include "engine/lm_head.hpp"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <cmath>
@@ -10,6 +9,7 @@
 #include "engine/kernels.hpp"
 #include "engine/lanes.hpp"
 #include "engine/linear.hpp"
+#include "engine/team.hpp"
 
 namespace prune_sweep {
 
@@ -130,8 +130,8 @@ std::vector<LmHead::RowState> LmHead::scan(
     }
   };
   if (has_tiles) {
-    at::parallel_for(0, num_blocks, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t block = begin; block < end; ++block) scan_block(block);
+    share_tasks(num_blocks, 1, [&](TaskCounter& counter) {
+      for (int64_t block = 0; counter.take(block);) scan_block(block);
     });
   } else {
     for (int64_t block = 0; block < num_blocks; ++block) scan_block(block);

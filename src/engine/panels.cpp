@@ -1,13 +1,13 @@
 #include "engine/panels.hpp"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 
 #include <type_traits>
 #include <vector>
 
 #include "engine/kernel_loops.hpp"
 #include "engine/lanes.hpp"
+#include "engine/team.hpp"
 #include "engine/transpose.hpp"
 
 namespace prune_sweep {
@@ -104,9 +104,9 @@ void Panels::pack(const at::Tensor& rows, const RowNorm& norm) {
   const int64_t grain = std::max<int64_t>(1, at::internal::GRAIN_SIZE / (kRowsAtOnce * width_));
   with_element_type(rows, [&](auto zero) {
     using T = decltype(zero);
-    at::parallel_for(0, num_groups, grain, [&](int64_t begin, int64_t end) {
+    share_tasks(num_groups, grain, [&](TaskCounter& counter) {
       Packer<T> packer(rows.const_data_ptr<T>(), width_, num_words_, arithmetic_, norm);
-      for (int64_t group = begin; group < end; ++group) {
+      for (int64_t group = 0; counter.take(group);) {
         const int64_t first = group * kRowsAtOnce;
         const int64_t index = first / kRows;
         packer.pack(

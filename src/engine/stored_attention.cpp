@@ -1,5 +1,4 @@
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <map>
@@ -8,7 +7,9 @@
 
 #include "engine/attention.hpp"
 #include "engine/attention_parts.hpp"
+#include "engine/kernel_loops.hpp"
 #include "engine/lanes.hpp"
+#include "engine/team.hpp"
 
 namespace prune_sweep {
 
@@ -282,7 +283,7 @@ class StoredAttention {
         head_dim_,
         sums);
     T* to = out_ + (rows[static_cast<size_t>(i)] * heads_ + kv_head_ * group_) * head_dim_;
-    for (int64_t j = 0; j < group_ * head_dim_; ++j) to[j] = static_cast<T>(sums[j]);
+    round_to(sums, group_ * head_dim_, to);
   }
 
   const T* own(const at::Tensor* from, const StoredRow& row) const {
@@ -342,9 +343,9 @@ at::Tensor attend_stored(
   const int64_t num_tasks = std::ssize(streams) * kv.kv_heads();
   const int64_t grain = parallel_grain(num_tasks, 4 * keys * q.size(1) * q.size(2));
   with_head_types(q.scalar_type(), kv.arithmetic(), [&](auto stored, auto multiplied) {
-    at::parallel_for(0, num_tasks, grain, [&](int64_t begin, int64_t end) {
+    share_tasks(num_tasks, grain, [&](TaskCounter& counter) {
       StoredAttention<decltype(stored), decltype(multiplied)> attention(q, rows, layout, out);
-      for (int64_t task = begin; task < end; ++task) {
+      for (int64_t task = 0; counter.take(task);) {
         attention.attend(
             streams[static_cast<size_t>(task % std::ssize(streams))], task / std::ssize(streams));
       }

@@ -1,13 +1,13 @@
 #include "engine/stream_kv.hpp"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 
 #include <array>
 #include <cstring>
 #include <type_traits>
 
 #include "engine/lanes.hpp"
+#include "engine/team.hpp"
 #include "engine/transpose.hpp"
 
 namespace prune_sweep {
@@ -133,10 +133,10 @@ void StreamKv::fill_blocks(const at::Tensor& k, const at::Tensor& v, const KvLay
   const T* const all_k = k.const_data_ptr<T>();
   const T* const all_v = v.const_data_ptr<T>();
   const auto num_blocks = std::ssize(blocks);
-  at::parallel_for(0, kv_heads_ * num_blocks, 4, [&](int64_t begin, int64_t end) {
+  share_tasks(kv_heads_ * num_blocks, 4, [&](TaskCounter& counter) {
     BlockRows<T> k_rows;
     BlockRows<T> v_rows;
-    for (int64_t task = begin; task < end; ++task) {
+    for (int64_t task = 0; counter.take(task);) {
       const auto& [run, first, index] = blocks[static_cast<size_t>(task % num_blocks)];
       const int64_t kv_head = task / num_blocks;
       for (int64_t i = 0; i < kPositions; ++i) {

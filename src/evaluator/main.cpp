@@ -1,5 +1,6 @@
 /// prune-sweep-evaluator: the program that computes. `serve` is a supervisor's child and takes
 /// leases over the socket that it inherits; `score` answers JSON Lines.
+#include <malloc.h>
 #include <sched.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -124,7 +125,16 @@ int serve(pid_t supervisor) {
   return 0;
 }
 
+/// Memory that was used once stays ours: large tensors come and go with every layer, and the system
+/// would clear each page anew.
+void keep_memory() {
+  constexpr int kMost = 1 << 30;
+  ::mallopt(M_MMAP_THRESHOLD, kMost);
+  ::mallopt(M_TRIM_THRESHOLD, kMost);
+}
+
 int main_function(int argc, char** argv) {
+  keep_memory();
   const std::string_view command = argc > 1 ? argv[1] : "";
   try {
     if (command == "serve" && argc == 3) return serve(static_cast<pid_t>(std::atol(argv[2])));
