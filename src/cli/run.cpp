@@ -90,6 +90,7 @@ void pack(const RunDir& run, const std::function<void()>& while_waiting) {
 RunRequest read_request(const CommandLine& line, double started_s) {
   line.require_only(run_options(), 1);
   const RunLimits limits = run_limits(line, started_s);
+  const Savings savings = savings_of(line);
   Job job = job_of(line);
   const RunDir run(job.output_dir);
   run.require_usable();
@@ -111,7 +112,8 @@ RunRequest read_request(const CommandLine& line, double started_s) {
       started_s,
       limits,
       line.has("retry-failed") ? QuarantineUse::kRetry : QuarantineUse::kKeep,
-      std::move(gate)};
+      std::move(gate),
+      savings};
 }
 
 RunEnd run_rank_0(MpiLink& link, StopSignals& signals, const CommandLine& line, double started_s) {

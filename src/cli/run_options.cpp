@@ -46,9 +46,27 @@ double seconds_of(const std::string& name, const std::string& text) {
 }  // namespace
 
 std::vector<std::string> run_options() {
-  std::vector<std::string> names{"deadline", "retry-failed", "no-gates"};
+  std::vector<std::string> names{"deadline", "retry-failed", "no-gates", "naive", "row-block"};
+  for (const SavingOption& option : kSavingOptions) names.emplace_back(option.name);
   for (const SecondsRow& row : kSeconds) names.emplace_back(row.name);
   return names;
+}
+
+Savings savings_of(const CommandLine& line) {
+  Savings savings;
+  for (const SavingOption& option : kSavingOptions) {
+    if (line.has("naive") || line.has(std::string(option.name))) savings.*option.member = Use::kOff;
+  }
+  if (const auto flag = line.flags.find("row-block"); flag != line.flags.end()) {
+    char* end = nullptr;
+    const long rows = std::strtol(flag->second.c_str(), &end, 10);
+    if (flag->second.empty() || *end != '\0' || rows < 16 || rows > 1'000'000) {
+      bad_input(
+          "--row-block=" + printable(flag->second), "rows must be a number in [16, 1000000]");
+    }
+    savings.row_block = static_cast<int32_t>(rows);
+  }
+  return savings;
 }
 
 RunLimits run_limits(const CommandLine& line, double started_s) {

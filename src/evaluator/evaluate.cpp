@@ -79,7 +79,7 @@ Evaluator::Evaluator(const Setup& setup, std::function<void()> on_progress)
       resolve_device(inputs_.job) == "cuda" ? DeviceKind::kCuda : DeviceKind::kCpu;
   engine_ = std::make_unique<Engine>(
       inputs_.job.model.path,
-      EngineSettings{inputs_.job.model.dtype, device, setup.num_threads},
+      EngineSettings{inputs_.job.model.dtype, device, setup.num_threads, setup.savings},
       std::move(on_progress));
   load_s_ = now_s() - started_s_;
 }
@@ -108,10 +108,12 @@ Result Evaluator::evaluate(const Lease& lease) {
              "lease")});
   }
   Result result{lease.unit, lease.attempt, 0, (*benchmark)->kind(), {}};
+  engine_->take_phases();  // what an earlier lease that failed has left
   result.records = result.kind == BenchmarkKind::kMultipleChoice
                        ? score_choices(**benchmark, variants, lease.questions)
                        : generate_answers(**benchmark, variants, lease.questions);
   result.elapsed_s = now_s() - start_s;
+  result.phases_s = engine_->take_phases();
   return result;
 }
 

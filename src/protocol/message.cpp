@@ -10,7 +10,7 @@ namespace prune_sweep {
 
 namespace {
 
-constexpr uint16_t kProtocolVersion = 2;
+constexpr uint16_t kProtocolVersion = 3;
 constexpr std::array<std::string_view, std::variant_size_v<Message>> kNames{
     "Setup",
     "Ready",
@@ -27,6 +27,7 @@ constexpr std::array<std::string_view, std::variant_size_v<Message>> kNames{
 template <typename Visit>
 void fields(Setup& m, Visit visit) {
   visit(m.job_text, m.questions_sha256, m.num_threads, m.patience.evaluator_s, m.patience.rank_s);
+  visit(m.savings.fork, m.savings.prefix, m.savings.batch_decode, m.savings.row_block);
 }
 template <typename Visit>
 void fields(Ready& m, Visit visit) {
@@ -67,7 +68,9 @@ void put(ByteWriter& writer, M message) {
 }
 
 void put(ByteWriter& writer, const Result& result) {
-  writer.put(result.unit).put(result.attempt).put(result.elapsed_s).put(result.kind);
+  writer.put(result.unit).put(result.attempt).put(result.elapsed_s);
+  for (const double seconds : result.phases_s) writer.put(seconds);
+  writer.put(result.kind);
   writer.put(static_cast<uint32_t>(result.records.size()));
   for (const Record& record : result.records) put_record(writer, result.kind, record);
 }
@@ -87,6 +90,7 @@ Result get<Result>(ByteReader& reader) {
   result.unit = reader.get<int32_t>();
   result.attempt = reader.get<int32_t>();
   result.elapsed_s = reader.get<double>();
+  for (double& seconds : result.phases_s) seconds = reader.get<double>();
   result.kind = reader.get<BenchmarkKind>();
   const auto count = reader.get<uint32_t>();
   for (uint32_t i = 0; i < count; ++i) result.records.push_back(get_record(reader, result.kind));

@@ -9,6 +9,7 @@
 #include <thread>
 #include <utility>
 
+#include "prune_sweep/core/cores.hpp"
 #include "prune_sweep/core/digest.hpp"
 #include "sweep/naps.hpp"
 
@@ -52,6 +53,7 @@ MasterRank::MasterRank(MpiLink& link, StopSignals& signals, const RunRequest& re
            .commit = [this] { journal_.commit(); },
            .send = [this](const Send& message) { send(message); }}),
       num_records_at_start_(master_.records().num_records()),
+      variant_tokens_at_start_(master_.records().variant_tokens()),
       flops_at_start_(master_.remaining_flops()),
       terminal_(output_is_terminal()) {
   if (history_.num_unreadable_bytes > 0) {
@@ -76,8 +78,7 @@ std::string MasterRank::new_run_id() const {
 
 /// Cores of the host shared out among its ranks.
 int32_t MasterRank::num_threads() const {
-  const auto cores = static_cast<int>(std::max(1L, ::sysconf(_SC_NPROCESSORS_ONLN)));
-  return std::max(1, cores / link_.host_size());
+  return std::max(1, count_cores().usable / link_.host_size());
 }
 
 MasterSettings MasterRank::master_settings() const {
@@ -105,7 +106,11 @@ void MasterRank::write_start() {
 RunEnd MasterRank::run(const Pack& pack) {
   write_start();
   const Setup setup{
-      request_.job_text, request_.questions_sha256, num_threads(), request_.limits.patience};
+      request_.job_text,
+      request_.questions_sha256,
+      num_threads(),
+      request_.limits.patience,
+      request_.savings};
   worker_.on_message(setup);
   for (int rank = 1; rank < link_.size(); ++rank) link_.send(rank, setup);
   event_loop();
@@ -304,6 +309,7 @@ RunStatus MasterRank::status(const std::string& state) const {
     status.num_variants_complete += records.is_complete(variant) ? 1 : 0;
   }
   status.num_quarantined = master_.num_quarantined();
+  status.variant_tokens = records.variant_tokens() - variant_tokens_at_start_;
   status.started_s = request_.started_s;
   status.now_s = now_s();
   status.first_result_s = first_result_s_;

@@ -60,6 +60,7 @@ class MasterRank {
   Worker worker_;
   CommitQueue queue_;
   int64_t num_records_at_start_;
+  int64_t variant_tokens_at_start_;
   double flops_at_start_;
   bool terminal_;
   int32_t num_variants_reported_ = 0;

@@ -44,7 +44,7 @@ std::vector<Message> samples() {
       Progress{7, 2},
       Progress{},
       Result{7, 2, 0.25, BenchmarkKind::kMultipleChoice, {choice_record(), Record{}}},
-      Result{7, 2, 0.25, BenchmarkKind::kGeneration, {answer_record(), Record{}}},
+      Result{7, 2, 0.25, BenchmarkKind::kGeneration, {answer_record(), Record{}}, {1, 2, 3, 4, 5}},
       Result{},
       Failure{-1, 1, FailureClass::kInput, "why\nnot"},
       Failure{},
@@ -126,10 +126,26 @@ TEST_CASE("a result comes back with its records, NaN and NUL bytes included") {
   CHECK(choices.records[0].correct == 1);
   CHECK(choices.records[0].greedy == 4);
   CHECK(choices.records[1] == Record{});
+  CHECK(choices.phases_s == PhaseSeconds{});
+  const PhaseSeconds phases_s{0.5, 1, 1.5, 2, 2.5};
+  CHECK(
+      round_trip(Result{1, 2, 3.5, BenchmarkKind::kGeneration, {Record{}}, phases_s}).phases_s ==
+      phases_s);
 
   const auto answers = round_trip(Result{1, 2, 3.5, BenchmarkKind::kGeneration, {answer_record()}});
   REQUIRE(answers.records.size() == 1);
   CHECK(answers.records[0] == answer_record());
+}
+
+TEST_CASE("a setup says what the engine may save") {
+  Setup setup;
+  CHECK(round_trip(setup).savings == Savings{});
+  for (const SavingOption& option : kSavingOptions) {
+    setup.savings = {};
+    setup.savings.*option.member = Use::kOff;
+    setup.savings.row_block = 77;
+    CHECK(round_trip(setup).savings == setup.savings);
+  }
 }
 
 TEST_CASE("empty and large fields come back") {
@@ -185,23 +201,23 @@ TEST_CASE("a message of another version is refused with both versions") {
   CHECK(error.status() == ExitStatus::kInternal);
   CHECK_THAT(
       error.what(),
-      ContainsSubstring("version 3") && ContainsSubstring("version 2") &&
+      ContainsSubstring("version 4") && ContainsSubstring("version 3") &&
           ContainsSubstring("same build"));
 }
 
-TEST_CASE("the numbers on the wire are those of protocol version 2") {
-  const std::string body = ByteWriter().put(uint16_t{2}).put(uint16_t{6}).put(int32_t{9}).take();
+TEST_CASE("the numbers on the wire are those of protocol version 3") {
+  const std::string body = ByteWriter().put(uint16_t{3}).put(uint16_t{6}).put(int32_t{9}).take();
   const Message message = decode(sealed(body));
   REQUIRE(std::holds_alternative<Committed>(message));
   CHECK(std::get<Committed>(message).unit == 9);
   CHECK(encode(Committed{9}) == sealed(body));
   CHECK(
       encode(Stop{}) ==
-      sealed(ByteWriter().put(uint16_t{2}).put(uint16_t{7}).put(uint8_t{0}).take()));
+      sealed(ByteWriter().put(uint16_t{3}).put(uint16_t{7}).put(uint8_t{0}).take()));
 }
 
 TEST_CASE("an unknown type is refused by its number") {
-  const std::string body = ByteWriter().put(uint16_t{2}).put(uint16_t{10}).take();
+  const std::string body = ByteWriter().put(uint16_t{3}).put(uint16_t{10}).take();
   CHECK_THAT(message_of([&] { decode(sealed(body)); }), ContainsSubstring("unknown type 10"));
 }
 

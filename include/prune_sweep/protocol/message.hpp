@@ -21,7 +21,9 @@
 #include <variant>
 #include <vector>
 
+#include "prune_sweep/core/phases.hpp"
 #include "prune_sweep/core/record.hpp"
+#include "prune_sweep/core/savings.hpp"
 
 namespace prune_sweep {
 
@@ -38,6 +40,7 @@ struct Setup {
       questions_sha256;  ///< what the data on the worker's host must give: see questions_digest()
   int32_t num_threads = 1;
   Patience patience;
+  Savings savings;
 };
 
 /// An evaluator has loaded model and data.
@@ -71,6 +74,7 @@ struct Result {
   double elapsed_s = 0;
   BenchmarkKind kind = BenchmarkKind::kMultipleChoice;
   std::vector<Record> records;  // [variants * questions]
+  PhaseSeconds phases_s{};      ///< of elapsed_s
 };
 
 /// Whose fault a failure is: only infrastructure is worth another try. A revoked lease is nobody's.

@@ -8,6 +8,7 @@
 
 #include "prune_sweep/core/check.hpp"
 #include "prune_sweep/core/plan.hpp"
+#include "prune_sweep/core/savings.hpp"
 #include "prune_sweep/protocol/message.hpp"
 #include "prune_sweep/sweep/master.hpp"
 #include "prune_sweep/sweep/mpi_link.hpp"
@@ -39,6 +40,7 @@ struct RunRequest {
   RunLimits limits;
   QuarantineUse quarantine = QuarantineUse::kKeep;
   Gate gate;  ///< may be empty
+  Savings savings;
 };
 
 /// Makes the archive, after the last commit; calls `while_waiting` every few milliseconds. Throws
