@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "prune_sweep/core/check.hpp"
+#include "prune_sweep/core/shard.hpp"
 #include "prune_sweep/inputs/inputs.hpp"
 #include "prune_sweep/sweep/child_process.hpp"
 
@@ -66,6 +67,12 @@ fs::path demo_job_path() {
 Job job_of(const CommandLine& line) {
   const fs::path path = line.positional.empty() ? demo_job_path() : fs::path(line.positional[0]);
   return read_job(path, line.overrides, benchmark_keys());
+}
+
+fs::path output_dir_of(const CommandLine& line) {
+  const fs::path dir = job_of(line).output_dir;
+  const auto shard = line.flags.find("shard");
+  return shard == line.flags.end() ? dir : shard_dir(dir, parse_shard(shard->second));
 }
 
 }  // namespace prune_sweep

@@ -32,6 +32,10 @@ CommandLine parse_command_line(int argc, char** argv);
 /// The job of the first positional argument, or the bundled demo job.
 Job job_of(const CommandLine& line);
 
+/// Where the job's run is: its output.dir, or that of the shard that --shard names. Reads no more
+/// than the job file.
+std::filesystem::path output_dir_of(const CommandLine& line);
+
 /// The job file that runs when none is named.
 std::filesystem::path demo_job_path();
 

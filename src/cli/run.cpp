@@ -6,16 +6,19 @@
 #include <array>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "cli/job_inputs.hpp"
 #include "cli/options.hpp"
 #include "cli/run_options.hpp"
 #include "prune_sweep/core/check.hpp"
 #include "prune_sweep/core/signs.hpp"
 #include "prune_sweep/inputs/inputs.hpp"
 #include "prune_sweep/sweep/child_process.hpp"
+#include "prune_sweep/sweep/slurm.hpp"
 #include "prune_sweep/sweep/supervisor.hpp"
 
 namespace prune_sweep {
@@ -54,6 +57,18 @@ class JsonMessage final : public spdlog::custom_flag_formatter {
   }
 };
 
+/// For scripts that started a launcher: those do not hand on the status of rank 0, or only now and
+/// then.
+void write_end_file(ExitStatus status) {
+  const char* path = std::getenv("PRUNE_SWEEP_END");
+  if (path == nullptr || *path == '\0') return;
+  try {
+    write_file_atomically(path, std::to_string(static_cast<int>(status)) + "\n");
+  } catch (const Error& error) {
+    spdlog::warn("{}", error.what());
+  }
+}
+
 /// Warnings and errors go to the console and, as JSON Lines, into the run directory.
 void add_log_file(const RunDir& run, int rank) {
   auto file = std::make_shared<spdlog::sinks::basic_file_sink_st>(run.log(rank).string());
@@ -90,10 +105,9 @@ void pack(const RunDir& run, const std::function<void()>& while_waiting) {
 RunRequest read_request(const CommandLine& line, double started_s) {
   line.require_only(run_options(), 1);
   const RunLimits limits = run_limits(line, started_s);
-  Job job = job_of(line);
-  const RunDir run(job.output_dir);
+  const RunDir run(output_dir_of(line));
   run.require_usable();
-  const Inputs inputs = read_inputs(std::move(job));
+  const auto [job, inputs] = read_job_inputs(line);
   Plan plan = plan_of(inputs, WeightsCheck::kDigest);
   Gate gate;
   if (!line.has("no-gates")) {
@@ -103,7 +117,7 @@ RunRequest read_request(const CommandLine& line, double started_s) {
   }
   return {
       run,
-      resolved_job_text(inputs.job),
+      resolved_job_text(job),
       questions_digest(inputs.benchmarks),
       std::move(plan),
       line.text,
@@ -119,6 +133,7 @@ RunEnd run_rank_0(MpiLink& link, StopSignals& signals, const CommandLine& line, 
     const RunRequest request = read_request(line, started_s);
     request.run.create();
     add_log_file(request.run, link.rank());
+    if (const std::string job = own_slurm_job(); !job.empty()) note_slurm_job(request.run, job);
     std::printf(
         "%zu variants, %ld records in %zu units on %d rank%s -> %s\n",
         request.plan.variants.size(),
@@ -153,6 +168,7 @@ int command_run(const CommandLine& line) {
   RunEnd end;
   if (link.rank() == 0) {
     end = run_rank_0(link, signals, line, started_s);
+    write_end_file(end.status);
     dismiss_workers(link, end.leave);
   } else {
     end.leave = run_worker_rank(link, signals);

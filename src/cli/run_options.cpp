@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "prune_sweep/core/check.hpp"
+#include "prune_sweep/sweep/slurm.hpp"
 
 namespace prune_sweep {
 
@@ -46,7 +47,7 @@ double seconds_of(const std::string& name, const std::string& text) {
 }  // namespace
 
 std::vector<std::string> run_options() {
-  std::vector<std::string> names{"deadline", "retry-failed", "no-gates"};
+  std::vector<std::string> names{"deadline", "retry-failed", "no-gates", "shard"};
   for (const SecondsRow& row : kSeconds) names.emplace_back(row.name);
   return names;
 }
@@ -60,9 +61,9 @@ RunLimits run_limits(const CommandLine& line, double started_s) {
   double span_s = 0;
   const auto deadline = line.flags.find("deadline");
   if (deadline != line.flags.end()) span_s = seconds_of("deadline", deadline->second);
-  if (const char* end = std::getenv("SLURM_JOB_END_TIME"); end != nullptr) {
-    const double slurm_s = std::strtod(end, nullptr) - started_s;
-    if (slurm_s > 0) span_s = span_s > 0 ? std::min(span_s, slurm_s) : slurm_s;
+  if (const auto end_s = allocation_end_s(); end_s && *end_s > started_s) {
+    const double slurm_s = *end_s - started_s;
+    span_s = span_s > 0 ? std::min(span_s, slurm_s) : slurm_s;
   }
   if (span_s > 0) limits.deadline_s = started_s + span_s - std::min(kTimeToPack_s, 0.1 * span_s);
   return limits;
