@@ -28,6 +28,8 @@ constexpr std::string_view kHelp =
                                  everything that can be known to fail; with --digest the weights' SHA-256 too
   prune-sweep status RUN [--json] [--watch] [--exit-code] [--records]
                                  how far a run is
+  prune-sweep submit [JOB.ini] [--nodes=N] [--gpus-per-node=G] [--time=HH:MM:SS] [--dry-run] ...
+                                 checks the job and gives it to SLURM; see slurm/README.md for all options
   prune-sweep explain RUN VARIANT
                                  why a variant is not done yet, or what happened to it
   prune-sweep verify RUN | ARCHIVE
@@ -59,6 +61,7 @@ constexpr std::array kCommands{
     CommandRow{"tokenize", command_tokenize},
     CommandRow{"samples", command_samples},
     CommandRow{"explain", command_explain},
+    CommandRow{"submit", command_submit},
     CommandRow{"verify", command_verify},
     CommandRow{"pack", command_pack},
     CommandRow{"merge", command_merge},

@@ -11,6 +11,16 @@ namespace prune_sweep {
 
 namespace fs = std::filesystem;
 
+namespace {
+
+bool takes_next_word(const CommandLine& line, const std::string& option) {
+  if (line.positional.empty() || line.positional.front() != "submit") return false;
+  const std::vector<std::string> names = submit_options_with_value();
+  return std::find(names.begin(), names.end(), option.substr(2)) != names.end();
+}
+
+}  // namespace
+
 void CommandLine::require_only(
     const std::vector<std::string>& allowed, size_t max_positional) const {
   for (const auto& [flag, value] : flags) {
@@ -41,6 +51,10 @@ CommandLine parse_command_line(int argc, char** argv) {
     }
     if (!argument.starts_with("--") || argument.size() == 2) {
       bad_input("'" + printable(argument) + "'", "is not an option", "Options begin with --.");
+    }
+    if (i + 1 < argc && takes_next_word(line, argument)) {
+      argument += "=";
+      argument += argv[++i];
     }
     const size_t equals = std::min(argument.find('='), argument.size());
     const std::string name = argument.substr(2, equals - 2);

@@ -52,5 +52,9 @@ int command_pack(const CommandLine& line);
 int command_verify(const CommandLine& line);
 int command_merge(const CommandLine& line);
 int command_explain(const CommandLine& line);
+int command_submit(const CommandLine& line);
+
+/// Options of `submit` that need a value: as sbatch's they may have it in the next word.
+std::vector<std::string> submit_options_with_value();
 
 }  // namespace prune_sweep

@@ -57,15 +57,18 @@ class JsonMessage final : public spdlog::custom_flag_formatter {
   }
 };
 
-/// For scripts that started a launcher: those do not hand on the status of rank 0, or only now and
-/// then.
-void write_end_file(ExitStatus status) {
+/// Hands the status to the script that started the launcher, in the file that it named. Launchers
+/// do not hand it on, and some take any but 0 for a rank's failure, over which they end the others
+/// or stay themselves. Returns what this process is to end with.
+int hand_over(ExitStatus status) {
   const char* path = std::getenv("PRUNE_SWEEP_END");
-  if (path == nullptr || *path == '\0') return;
+  if (path == nullptr || *path == '\0') return static_cast<int>(status);
   try {
     write_file_atomically(path, std::to_string(static_cast<int>(status)) + "\n");
+    return 0;
   } catch (const Error& error) {
     spdlog::warn("{}", error.what());
+    return static_cast<int>(status);
   }
 }
 
@@ -166,14 +169,14 @@ int command_run(const CommandLine& line) {
   MpiLink link(nullptr, nullptr);
   set_log_pattern(link.rank());
   RunEnd end;
+  int exit_status = 0;
   if (link.rank() == 0) {
     end = run_rank_0(link, signals, line, started_s);
-    write_end_file(end.status);
+    exit_status = hand_over(end.status);
     dismiss_workers(link, end.leave);
   } else {
     end.leave = run_worker_rank(link, signals);
   }
-  const int exit_status = static_cast<int>(end.status);
   if (end.leave == Leave::kAlone) link.leave_alone(exit_status);
   link.finalize(exit_status);
   return exit_status;

@@ -1,7 +1,7 @@
 """A real SLURM on this machine, from the distribution's packages: munged, slurmctld, and a slurmd for each node, all on
 loopback with ports, keys and files of their own.
 
-As a program it keeps a cluster up for trying things: `python tests/slurm/cluster.py 2`, then `export SLURM_CONF=...`.
+As a program it keeps a cluster up for trying things: `python tests/system/slurm_cluster.py 2`, then `export SLURM_CONF=...`.
 """
 
 import contextlib
