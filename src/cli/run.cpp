@@ -122,16 +122,23 @@ RunRequest read_request(const CommandLine& line, double started_s) {
       run,
       resolved_job_text(job),
       questions_digest(inputs.benchmarks),
+      end_ids_text(inputs.config),
       std::move(plan),
       line.text,
       PRUNE_SWEEP_VERSION,
       started_s,
       limits,
       line.has("retry-failed") ? QuarantineUse::kRetry : QuarantineUse::kKeep,
-      std::move(gate)};
+      std::move(gate),
+      line.has("allow-gpu-sharing")};
 }
 
-RunEnd run_rank_0(MpiLink& link, StopSignals& signals, const CommandLine& line, double started_s) {
+RunEnd run_rank_0(
+    MpiLink& link,
+    StopSignals& signals,
+    const Self& self,
+    const CommandLine& line,
+    double started_s) {
   try {
     const RunRequest request = read_request(line, started_s);
     request.run.create();
@@ -146,9 +153,10 @@ RunEnd run_rank_0(MpiLink& link, StopSignals& signals, const CommandLine& line, 
         link.size() == 1 ? "" : "s",
         request.run.path().c_str());
     std::fflush(stdout);
-    const RunEnd end = run_master_rank(link, signals, request, [&](const auto& while_waiting) {
-      pack(request.run, while_waiting);
-    });
+    const RunEnd end =
+        run_master_rank(link, signals, self, request, [&](const auto& while_waiting) {
+          pack(request.run, while_waiting);
+        });
     if (std::filesystem::exists(request.run.archive())) {
       std::printf("archive: %s\n", request.run.archive().c_str());
     }
@@ -164,18 +172,23 @@ RunEnd run_rank_0(MpiLink& link, StopSignals& signals, const CommandLine& line, 
 int command_run(const CommandLine& line) {
   const double started_s = now_s();
   StopSignals signals;
+  const Launch launch = detect_launch();
   // MPI wants the arguments only where an implementation takes some of its own from them; none of
   // ours are.
   MpiLink link(nullptr, nullptr);
   set_log_pattern(link.rank());
+  const Self self{
+      launch,
+      find_place(link.host_rank(), link.host_size()),
+      PRUNE_SWEEP_VERSION " (" PRUNE_SWEEP_GIT_COMMIT ")"};
   RunEnd end;
   int exit_status = 0;
   if (link.rank() == 0) {
-    end = run_rank_0(link, signals, line, started_s);
+    end = run_rank_0(link, signals, self, line, started_s);
     exit_status = hand_over(end.status);
     dismiss_workers(link, end.leave);
   } else {
-    end.leave = run_worker_rank(link, signals);
+    end.leave = run_worker_rank(link, signals, self);
   }
   if (end.leave == Leave::kAlone) link.leave_alone(exit_status);
   link.finalize(exit_status);

@@ -47,7 +47,8 @@ double seconds_of(const std::string& name, const std::string& text) {
 }  // namespace
 
 std::vector<std::string> run_options() {
-  std::vector<std::string> names{"deadline", "retry-failed", "no-gates", "shard"};
+  std::vector<std::string> names{
+      "deadline", "retry-failed", "no-gates", "shard", "allow-gpu-sharing"};
   for (const SecondsRow& row : kSeconds) names.emplace_back(row.name);
   return names;
 }

@@ -44,6 +44,7 @@ JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
 SchedulerParameters=sched_interval=2,bf_interval=2
 SlurmdTimeout={node_timeout_s}
+MessageTimeout=30
 ReturnToService=2
 # Nodes may have more CPUs here than this machine.
 SlurmdParameters=config_overrides
