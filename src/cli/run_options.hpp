@@ -19,8 +19,8 @@ std::vector<std::string> run_options();
 Savings savings_of(const CommandLine& line);
 
 /// `started_s` is when the program was started, seconds since 1970-01-01 UTC. The deadline is the
-/// earlier one of --deadline=SECONDS|HH:MM:SS (from the start) and SLURM_JOB_END_TIME, less the
-/// time to pack the archive. Throws Error (kBadInput) naming the option.
+/// earlier one of --deadline=SECONDS|HH:MM:SS (from the start) and the end of the SLURM allocation,
+/// less the time to pack the archive. Throws Error (kBadInput) naming the option.
 RunLimits run_limits(const CommandLine& line, double started_s);
 
 }  // namespace prune_sweep

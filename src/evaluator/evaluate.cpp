@@ -8,6 +8,8 @@
 
 #include "prune_sweep/benchmarks/repetition.hpp"
 #include "prune_sweep/core/check.hpp"
+#include "prune_sweep/inputs/local_paths.hpp"
+#include "prune_sweep/model/checkpoint.hpp"
 
 namespace prune_sweep {
 
@@ -22,14 +24,31 @@ std::string host_name() {
   return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
 }
 
+/// As on rank 0's host, wherever it lies here, or nothing is computed.
+void require_same(const std::string& own, const std::string& wanted, const std::string& what) {
+  if (own == wanted) return;
+  bad_input(
+      host_name() + ": " + what,
+      "differs from that of rank 0's host",
+      "Give all hosts the same files.");
+}
+
 Inputs inputs_of(const Setup& setup) {
-  Inputs inputs =
-      read_inputs(parse_job(setup.job_text, "job.ini of the run", "/", {}, benchmark_keys()));
-  if (questions_digest(inputs.benchmarks) != setup.questions_sha256) {
-    bad_input(
-        host_name() + ": benchmark data",
-        "differ from those of rank 0's host",
-        "Give all hosts the same files.");
+  Inputs inputs = read_inputs(
+      on_this_host(parse_job(setup.job_text, "job.ini of the run", "/", {}, benchmark_keys())));
+  const std::string model = inputs.job.model.path.string();
+  require_same(
+      questions_digest(inputs.benchmarks),
+      setup.questions_sha256,
+      "what the benchmarks' files ask");
+  require_same(inputs.tokenizer.sha256(), setup.tokenizer_sha256, model + "/tokenizer.json");
+  require_same(
+      end_ids_text(inputs.config), setup.end_ids, model + ": what ends an answer (eos_token_id)");
+  if (!setup.model_sha256.empty()) {
+    require_same(
+        Checkpoint::open(model, inputs.config).sha256(),
+        setup.model_sha256,
+        model + ": config.json or weights");
   }
   return inputs;
 }

@@ -21,12 +21,22 @@ constexpr std::array<std::string_view, std::variant_size_v<Message>> kNames{
     "Committed",
     "Stop",
     "Heartbeat",
-    "Revoke"};
+    "Revoke",
+    "Hello",
+    "Refuse"};
 
 // The fields of every message, once: writing and reading iterate them in this order.
 template <typename Visit>
 void fields(Setup& m, Visit visit) {
-  visit(m.job_text, m.questions_sha256, m.num_threads, m.patience.evaluator_s, m.patience.rank_s);
+  visit(
+      m.job_text,
+      m.questions_sha256,
+      m.tokenizer_sha256,
+      m.end_ids,
+      m.model_sha256,
+      m.num_threads,
+      m.patience.evaluator_s,
+      m.patience.rank_s);
   visit(m.savings.fork, m.savings.prefix, m.savings.batch_decode, m.savings.row_block);
 }
 template <typename Visit>
@@ -60,6 +70,22 @@ void fields(Heartbeat& m, Visit visit) {
 template <typename Visit>
 void fields(Revoke& m, Visit visit) {
   visit(m.unit, m.attempt);
+}
+template <typename Visit>
+void fields(Hello& m, Visit visit) {
+  visit(
+      m.program_version,
+      m.host,
+      m.num_cores,
+      m.num_threads,
+      m.memory_bytes,
+      m.device_uuids,
+      m.device_names,
+      m.device_uuid);
+}
+template <typename Visit>
+void fields(Refuse& m, Visit visit) {
+  visit(m.why);
 }
 
 template <typename M>
@@ -107,6 +133,24 @@ Message get_alternative(size_t type, ByteReader& reader) {
   }
 }
 
+/// What stands before the CRC.
+std::string_view checked_body(std::string_view bytes) {
+  if (bytes.size() < sizeof(uint32_t)) throw Error(ExitStatus::kInternal, "message", "too short");
+  const std::string_view body = bytes.substr(0, bytes.size() - sizeof(uint32_t));
+  if (ByteReader(bytes.substr(body.size())).get<uint32_t>() != crc32c(body)) {
+    throw Error(ExitStatus::kInternal, "message", "its CRC is wrong");
+  }
+  return body;
+}
+
+Error other_version(uint16_t version) {
+  return {
+      ExitStatus::kInternal,
+      "message of protocol version " + std::to_string(version),
+      "this program speaks version " + std::to_string(kProtocolVersion),
+      "Use the same build on all hosts."};
+}
+
 }  // namespace
 
 std::string encode(const Message& message) {
@@ -118,24 +162,22 @@ std::string encode(const Message& message) {
 }
 
 Message decode(std::string_view bytes) {
-  if (bytes.size() < sizeof(uint32_t)) throw Error(ExitStatus::kInternal, "message", "too short");
-  const std::string_view body = bytes.substr(0, bytes.size() - sizeof(uint32_t));
-  if (ByteReader(bytes.substr(body.size())).get<uint32_t>() != crc32c(body)) {
-    throw Error(ExitStatus::kInternal, "message", "its CRC is wrong");
-  }
-  ByteReader reader(body);
+  ByteReader reader(checked_body(bytes));
   const auto version = reader.get<uint16_t>();
-  if (version != kProtocolVersion) {
-    throw Error(
-        ExitStatus::kInternal,
-        "message of protocol version " + std::to_string(version),
-        "this program speaks version " + std::to_string(kProtocolVersion),
-        "Use the same build on all hosts.");
-  }
+  if (version != kProtocolVersion) throw other_version(version);
   const auto type = reader.get<uint16_t>();
   Message message = get_alternative(type, reader);
   if (!reader.at_end()) throw Error(ExitStatus::kInternal, "message", "bytes after its end");
   return message;
+}
+
+Message decode_from_rank(std::string_view bytes) {
+  ByteReader reader(checked_body(bytes));
+  const auto version = reader.get<uint16_t>();
+  if (version == kProtocolVersion) return decode(bytes);
+  static const size_t kStop = Message(Stop{}).index();
+  if (reader.get<uint16_t>() == kStop) return get<Stop>(reader);
+  return Refuse{other_version(version).what()};
 }
 
 std::string_view message_name(const Message& message) { return kNames.at(message.index()); }
