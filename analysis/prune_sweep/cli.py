@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import prune_sweep
-from prune_sweep import render, tables
+from prune_sweep import figures, render, tables
 from prune_sweep.alignment import Side, align
 from prune_sweep.export import export
+from prune_sweep.report import write_report
 from prune_sweep.run import Run
 from prune_sweep.samples import SamplesError, read_samples
 from prune_sweep.study import Study
@@ -198,6 +199,80 @@ def _run_rank(options: argparse.Namespace) -> None:
         _print(found, (), options)
 
 
+def _add_figures_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_archive(parser)
+    parser.add_argument("--output", type=Path, default=Path("figures"), metavar="FOLDER")
+    parser.add_argument(
+        "--format",
+        default="svg",
+        metavar="LIST",
+        help=f"of {', '.join(figures.FORMATS)}; default: svg",
+    )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=figures.FIGURES,
+        metavar="NAME",
+        help=", ".join(figures.FIGURES),
+    )
+
+
+def _run_figures(options: argparse.Namespace) -> None:
+    forms = options.format.split(",")
+    for form in forms:
+        if form not in figures.FORMATS:
+            known = ", ".join(figures.FORMATS)
+            raise BadInputError(f"--format={options.format}: no {form!r}; there are {known}")
+    with prune_sweep.open(options.archive) as run:
+        for name in options.only or figures.FIGURES:
+            figure = figures.FIGURES[name](run)
+            if figure is None:
+                print(f"{name}: nothing in this archive to draw", file=sys.stderr)
+                continue
+            for form in forms:
+                print(figures.save(figure, options.output, form))
+
+
+def _add_report_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_archive(parser)
+    parser.add_argument("--output", type=Path, default=Path("report.html"), metavar="FILE")
+    parser.add_argument(
+        "--data",
+        action="append",
+        default=[],
+        metavar="BENCHMARK=FOLDER",
+        help="the texts of the questions, as mmlu=data/mmlu; default: where the job had them",
+    )
+    parser.add_argument(
+        "--samples",
+        nargs="+",
+        metavar="FILE",
+        help="the texts from samples files, of `prune-sweep samples` or lm-evaluation-harness",
+    )
+    parser.add_argument(
+        "--max-size",
+        type=float,
+        default=10,
+        metavar="MB",
+        help="texts that do not fit are left out, and the page says so; default: 10",
+    )
+
+
+def _run_report(options: argparse.Namespace) -> None:
+    folders = {}
+    for text in options.data:
+        name, equals, folder = text.partition("=")
+        if not equals or not Path(folder).is_dir():
+            raise BadInputError(f"--data={text}: not BENCHMARK=FOLDER, or no such folder")
+        folders[name] = Path(folder)
+    samples = read_samples(options.samples) if options.samples else None
+    with prune_sweep.open(options.archive) as run:
+        for name in folders:
+            run.study(name)
+        write_report(run, options.output, folders, samples, int(options.max_size * 1e6))
+    print(options.output)
+
+
 def _add_export_arguments(parser: argparse.ArgumentParser) -> None:
     _add_archive(parser)
     parser.add_argument("--output", type=Path, required=True, metavar="FOLDER")
@@ -228,6 +303,18 @@ COMMANDS = (
         "variants from the worst on, with rank intervals",
         _add_rank_arguments,
         _run_rank,
+    ),
+    Command(
+        "figures",
+        "figures as SVG, PDF or PNG files",
+        _add_figures_arguments,
+        _run_figures,
+    ),
+    Command(
+        "report",
+        "one HTML page with everything, and every answer to read",
+        _add_report_arguments,
+        _run_report,
     ),
     Command(
         "export",
