@@ -247,6 +247,6 @@ def test_copies_of_the_baseline_are_computed_by_themselves(tmp_path):
         assert loglik[1].tobytes() != loglik[0].tobytes()
     before = numeric_data(run / "archive.h5")
     grown = prune_sweep(DEMO_JOB, *options, "--sweep.repeat-baseline=1", f"--output.dir={run}", ranks=1)
-    assert "resuming: 105 of 105" in grown.stdout
+    assert "resuming: 123 of 123" in grown.stdout
     assert before != numeric_data(run / "archive.h5")
     prune_sweep("verify", run)

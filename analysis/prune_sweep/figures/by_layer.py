@@ -10,7 +10,17 @@ from matplotlib.ticker import PercentFormatter
 
 from prune_sweep import published
 from prune_sweep.comparison import ALPHA
-from prune_sweep.figures.figure import BLUE, INK, MUTED, ORANGE, Figure, Mark, new_drawing, style
+from prune_sweep.figures.figure import (
+    BLUE,
+    INK,
+    MUTED,
+    ORANGE,
+    PAPER,
+    Figure,
+    Mark,
+    new_drawing,
+    style,
+)
 from prune_sweep.run import Run
 from prune_sweep.study import Study
 from prune_sweep.table import p_text
@@ -67,7 +77,7 @@ def _draw(panel: Axes, study: Study, is_same_model: bool, marks: dict[str, Mark]
             marker="o" if is_found else "s",
             markersize=6,
             color=color,
-            markerfacecolor=color if is_found else "white",
+            markerfacecolor=color if is_found else PAPER,
             markeredgewidth=1.4,
             gid=gid,
         )
@@ -79,7 +89,7 @@ def _draw(panel: Axes, study: Study, is_same_model: bool, marks: dict[str, Mark]
             name,
         )
     panel.plot([], [], "o", color=ORANGE, label="differs from the baseline")
-    panel.plot([], [], "s", color=BLUE, markerfacecolor="white", label="not distinguishable")
+    panel.plot([], [], "s", color=BLUE, markerfacecolor=PAPER, label="not distinguishable")
     if study.benchmark.name == "gsm8k":
         report = published.gsm8k_series("layer")
         shown = [float(layer) for layer in layers if float(layer) in report]

@@ -13,7 +13,14 @@ from prune_sweep.figures import figure as look
 _SVG = "http://www.w3.org/2000/svg"
 _XLINK = "http://www.w3.org/1999/xlink"
 #: Colours of the drawing and the theme's names for them.
-_THEME = {look.INK: "ink", look.MUTED: "muted", look.GRID: "rule"}
+_THEME = {
+    look.INK: "ink",
+    look.MUTED: "muted",
+    look.GRID: "rule",
+    look.PAPER: "paper",
+    look.BLUE: "accent",
+    look.ORANGE: "warm",
+}
 
 
 def figure_html(figure: Figure) -> str:
