@@ -201,6 +201,13 @@ def test_axe_finds_nothing_serious(browser, kept_report, theme):
     axe = pytest.importorskip("axe_core_python.sync_playwright")
     opened = Opened(browser, kept_report, color_scheme=theme)
     opened.page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    # The rules take minutes for ten thousand cells that are all alike.
+    opened.page.evaluate(
+        "document.querySelectorAll('tbody tr:nth-child(n+4)').forEach(r => r.remove())"
+    )
+    opened.page.evaluate(
+        "document.querySelectorAll('#list div:nth-child(n+6)').forEach(r => r.remove())"
+    )
     result = axe.Axe().run(opened.page)
     serious = [
         (found["id"], found["impact"], [node["html"][:200] for node in found["nodes"][:3]])
