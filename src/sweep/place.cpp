@@ -1,13 +1,12 @@
 #include "prune_sweep/sweep/place.hpp"
 
-#include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <cstring>
-#include <thread>
+
+#include "prune_sweep/core/cores.hpp"
 
 namespace prune_sweep {
 
