@@ -112,7 +112,7 @@ RunRequest read_request(const CommandLine& line, double started_s) {
   const RunDir run(output_dir_of(line));
   run.require_usable();
   const auto [job, inputs] = read_job_inputs(line);
-  Plan plan = plan_of(inputs, WeightsCheck::kDigest);
+  Plan plan = plan_of(inputs, WeightsCheck::kDigest, num_groups_of(line));
   Gate gate;
   if (!line.has("no-gates")) {
     gate = [asked = plan](const RecordTable& records, int32_t benchmark) {

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cstdlib>
 #include <functional>
+#include <optional>
 
 #include "prune_sweep/core/check.hpp"
 #include "prune_sweep/sweep/slurm.hpp"
@@ -44,11 +46,29 @@ double seconds_of(const std::string& name, const std::string& text) {
   }
 }
 
+/// The option's value, if it is given.
+std::optional<int32_t> number_of(
+    const CommandLine& line, const std::string& name, int32_t least, int32_t most) {
+  const auto flag = line.flags.find(name);
+  if (flag == line.flags.end()) return std::nullopt;
+  const std::string& text = flag->second;
+  int32_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  const bool is_number = error == std::errc{} && end == text.data() + text.size();
+  if (!is_number || number < least || number > most) {
+    bad_input(
+        "--" + name + "=" + printable(text),
+        "must be a number in [" + std::to_string(least) + ", " + std::to_string(most) + "]");
+  }
+  return number;
+}
+
 }  // namespace
 
 std::vector<std::string> run_options() {
   std::vector<std::string> names{
-      "deadline", "retry-failed", "no-gates", "shard", "allow-gpu-sharing", "naive", "row-block"};
+      "deadline", "retry-failed", "no-gates", "shard", "allow-gpu-sharing", "naive", "row-block",
+      "groups"};
   for (const SavingOption& option : kSavingOptions) names.emplace_back(option.name);
   for (const SecondsRow& row : kSeconds) names.emplace_back(row.name);
   return names;
@@ -59,16 +79,12 @@ Savings savings_of(const CommandLine& line) {
   for (const SavingOption& option : kSavingOptions) {
     if (line.has("naive") || line.has(std::string(option.name))) savings.*option.member = Use::kOff;
   }
-  if (const auto flag = line.flags.find("row-block"); flag != line.flags.end()) {
-    char* end = nullptr;
-    const long rows = std::strtol(flag->second.c_str(), &end, 10);
-    if (flag->second.empty() || *end != '\0' || rows < 16 || rows > 1'000'000) {
-      bad_input(
-          "--row-block=" + printable(flag->second), "rows must be a number in [16, 1000000]");
-    }
-    savings.row_block = static_cast<int32_t>(rows);
-  }
+  savings.row_block = number_of(line, "row-block", 16, 1'000'000).value_or(savings.row_block);
   return savings;
+}
+
+int32_t num_groups_of(const CommandLine& line) {
+  return number_of(line, "groups", 1, 10'000).value_or(0);
 }
 
 RunLimits run_limits(const CommandLine& line, double started_s) {

@@ -18,6 +18,9 @@ std::vector<std::string> run_options();
 /// Throws Error (kBadInput) naming the option.
 Savings savings_of(const CommandLine& line);
 
+/// The number of --groups=G, 0 without it. Throws Error (kBadInput) naming the option.
+int32_t num_groups_of(const CommandLine& line);
+
 /// `started_s` is when the program was started, seconds since 1970-01-01 UTC. The deadline is the
 /// earlier one of --deadline=SECONDS|HH:MM:SS (from the start) and the end of the SLURM allocation,
 /// less the time to pack the archive. Throws Error (kBadInput) naming the option.

@@ -1,11 +1,11 @@
 #include "prune_sweep/core/plan.hpp"
 
 #include <algorithm>
-#include <map>
-#include <numeric>
+#include <set>
 
 #include "prune_sweep/core/check.hpp"
 #include "prune_sweep/core/digest.hpp"
+#include "prune_sweep/core/grouping.hpp"
 #include "prune_sweep/core/stream_tree.hpp"
 
 namespace prune_sweep {
@@ -16,21 +16,17 @@ namespace {
 constexpr std::string_view kEngineVersion = "2";
 
 /// Largest group of variants, in passes through the whole model: four and a half make four groups
-/// of 28 single drops, which cost 12 % more layer passes than one group (454 to 406) and spread
+/// of 28 single drops, which cost 6 % more layer passes than one group (431 to 406) and spread
 /// over the workers.
 constexpr double kGroupModelPasses = 4.5;
+/// How much longer than others the blocks of a group may be that has fewer layer passes.
+constexpr double kMostTokensMore = 4;
 /// Tokens of a question block that are not in its common prefix. One block then takes some seconds
 /// on a CPU with a small model, and the prefix is a small part of it.
 constexpr int64_t kChoiceBlockTokens = 4096;
 /// Prompt and new tokens of a block of generated answers: bounds the KV cache (0.9 GiB for
 /// Qwen3-0.6B).
 constexpr int64_t kGenerationBlockTokens = 8192;
-
-bool changes_weights(const Variant& variant) {
-  return std::any_of(variant.edits.begin(), variant.edits.end(), [](const Edit& edit) {
-    return !edit.is_identity() && info(edit.kind).effect.changes_weights;
-  });
-}
 
 std::vector<Variant> pick(const Plan& plan, const std::vector<int32_t>& indices) {
   std::vector<Variant> variants;
@@ -42,76 +38,17 @@ double group_passes(const Plan& plan, const std::vector<int32_t>& group) {
   return count_passes(build_stream_tree(pick(plan, group), plan.shape.num_layers)).layers();
 }
 
-/// Whether `variant` goes into `group`: while the group stays small, and it either shares layers
-/// with it or needs no weights of its own.
-bool joins(const Plan& plan, std::vector<int32_t> group, int32_t variant) {
-  const double before = group_passes(plan, group);
-  group.push_back(variant);
-  const double after = group_passes(plan, group);
-  const Variant& candidate = plan.variants[static_cast<size_t>(variant)];
-  const double alone = count_passes_alone(candidate, plan.shape.num_layers).layers();
-  const bool shares = after - before < alone;
-  return after <= kGroupModelPasses * plan.shape.num_layers &&
-         (shares || !changes_weights(candidate));
-}
-
-/// First layer at which a variant leaves the baseline; num_layers for the baseline itself.
-int32_t fork_layer(const Variant& variant, int32_t num_layers) {
-  for (const Edit& edit : variant.edits) {
-    if (!edit.is_identity()) return edit.layer;
-  }
-  return num_layers;
-}
-
-/// Variants in the order in which they are grouped: the latest fork first. A group computes the
-/// unedited layers up to its last fork, so the baseline belongs to the latest forks, and the groups
-/// of early forks stay short.
-std::vector<int32_t> grouping_order(const Plan& plan) {
-  std::vector<int32_t> order(plan.variants.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
-    const auto layer = [&](int32_t index) {
-      return fork_layer(plan.variants[static_cast<size_t>(index)], plan.shape.num_layers);
-    };
-    return layer(a) > layer(b);
-  });
-  return order;
-}
-
-/// Groups of variants that are computed together, each in the plan's order. A variant that is the
-/// same model as an earlier one joins that one, where it costs nothing; a copy that is to be
-/// computed by itself is a group by itself.
-std::vector<std::vector<int32_t>> group_variants(const Plan& plan) {
-  std::vector<std::vector<int32_t>> groups;
-  std::map<std::string, size_t> group_of_model;
-  for (const int32_t variant : grouping_order(plan)) {
-    if (plan.variants[static_cast<size_t>(variant)].repeat > 0) continue;
-    const std::string model =
-        effective_edits_text(plan.variants[static_cast<size_t>(variant)].edits);
-    const auto same = group_of_model.find(model);
-    if (same != group_of_model.end()) {
-      groups[same->second].push_back(variant);
-      continue;
-    }
-    if (groups.empty() || !joins(plan, groups.back(), variant)) groups.emplace_back();
-    groups.back().push_back(variant);
-    group_of_model[model] = groups.size() - 1;
-  }
-  for (std::vector<int32_t>& group : groups) std::sort(group.begin(), group.end());
-  for (int32_t variant = 0; variant < std::ssize(plan.variants); ++variant) {
-    if (plan.variants[static_cast<size_t>(variant)].repeat > 0) groups.push_back({variant});
-  }
-  return groups;
-}
-
 struct Block {
   int32_t first = 0;
   int32_t count = 0;
 };
 
-std::vector<Block> cut_blocks(const BenchmarkPlan& benchmark) {
+/// Blocks of about equal work: a group of few layer passes takes more tokens at once.
+std::vector<Block> cut_blocks(const BenchmarkPlan& benchmark, double group_share) {
   const bool generates = benchmark.kind == BenchmarkKind::kGeneration;
-  const int64_t limit = generates ? kGenerationBlockTokens : kChoiceBlockTokens;
+  const int64_t largest = generates ? kGenerationBlockTokens : kChoiceBlockTokens;
+  const auto limit = static_cast<int64_t>(
+      static_cast<double>(largest) / std::clamp(group_share, 1 / kMostTokensMore, 1.0));
   std::vector<Block> blocks;
   int64_t tokens = 0;
   for (int32_t i = 0; i < static_cast<int32_t>(benchmark.questions.size()); ++i) {
@@ -193,13 +130,16 @@ Plan make_plan(
     PlanContext context,
     ModelShape shape,
     std::vector<Variant> variants,
-    std::vector<BenchmarkPlan> benchmarks) {
+    std::vector<BenchmarkPlan> benchmarks,
+    int32_t num_groups) {
   Plan plan{std::move(context), shape, std::move(variants), std::move(benchmarks), {}, {}};
-  const auto groups = group_variants(plan);
+  const double largest = kGroupModelPasses * shape.num_layers;
+  const auto groups = group_variants(
+      plan.variants, shape.num_layers, static_cast<int64_t>(2 * largest), num_groups);
   for (size_t b = 0; b < plan.benchmarks.size(); ++b) {
-    const auto blocks = cut_blocks(plan.benchmarks[b]);
     for (const std::vector<int32_t>& group : groups) {
-      for (const Block block : blocks) {
+      const double share = group_passes(plan, group) / largest;
+      for (const Block block : cut_blocks(plan.benchmarks[b], share)) {
         Unit unit{static_cast<int32_t>(b), group, block.first, block.count, 0};
         unit.flops = unit_flops(plan, unit, Sharing::kAll);
         plan.units.push_back(std::move(unit));
@@ -233,16 +173,24 @@ double unit_flops(const Plan& plan, const Unit& unit, Sharing sharing) {
 
 PlanCost plan_cost(const Plan& plan) {
   PlanCost cost;
-  for (const std::vector<int32_t>& group : group_variants(plan)) {
-    cost.layer_passes += group_passes(plan, group);
-  }
+  // Every group has units of every benchmark.
+  std::set<std::vector<int32_t>> groups;
+  for (const Unit& unit : plan.units) groups.insert(unit.variants);
+  for (const std::vector<int32_t>& group : groups) cost.layer_passes += group_passes(plan, group);
   for (const Variant& variant : plan.variants) {
     cost.layer_passes_alone += count_passes_alone(variant, plan.shape.num_layers).layers();
   }
+  int64_t shared_tokens = 0;  // of all variants
+  for (const Unit& unit : plan.units) {
+    const BenchmarkPlan& benchmark = plan.benchmarks[static_cast<size_t>(unit.benchmark)];
+    const Block block{unit.first_question, unit.num_questions};
+    shared_tokens +=
+        prompt_work(benchmark, block, Sharing::kAll).tokens * std::ssize(unit.variants);
+  }
+  if (!plan.variants.empty()) cost.shared_prompt_tokens = shared_tokens / std::ssize(plan.variants);
   for (const BenchmarkPlan& benchmark : plan.benchmarks) {
-    for (const Block block : cut_blocks(benchmark)) {
-      cost.prompt_tokens += prompt_work(benchmark, block, Sharing::kNone).tokens;
-      cost.shared_prompt_tokens += prompt_work(benchmark, block, Sharing::kAll).tokens;
+    for (const QuestionInfo& question : benchmark.questions) {
+      cost.prompt_tokens += question.prompt_tokens;
     }
   }
   for (const Unit& unit : plan.units) {

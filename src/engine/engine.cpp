@@ -25,7 +25,7 @@ namespace prune_sweep {
 namespace {
 
 /// Keys and values that generation holds at once; a unit that needs more is taken in parts.
-constexpr int64_t kMaxKvBytes = int64_t{1} << 30;
+constexpr int64_t kMaxKvBytes = int64_t{3} << 28;
 
 at::ScalarType scalar_type(DType dtype) {
   return dtype == DType::kBfloat16 ? at::kBFloat16 : at::kFloat;

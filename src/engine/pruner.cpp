@@ -40,6 +40,7 @@ std::vector<int32_t> decided_together(const Variant& variant, const Edit& edit) 
 
 EditedLayers::EditedLayers(const Weights& weights, std::optional<int64_t> capacity)
     : weights_(weights),
+      counts_(weights),
       capacity_(capacity.value_or(
           std::max<int64_t>(weights.num_layers(), kRoomBytes / edited_bytes(weights.layer(0))))) {}
 
@@ -49,7 +50,7 @@ const Pruner& EditedLayers::pruner_of(const Edit& edit, std::span<const int32_t>
   std::unique_ptr<Pruner>& pruner = pruners_[key];
   if (!pruner) {
     for (const PrunerInfo& row : pruner_table()) {
-      if (row.kind == edit.kind) pruner = row.make(weights_, edit, layers);
+      if (row.kind == edit.kind) pruner = row.make(weights_, counts_, edit, layers);
     }
   }
   if (!pruner) {

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/pruners/magnitude_counts.hpp"
 #include "engine/weights.hpp"
 #include "prune_sweep/core/variant.hpp"
 
@@ -33,13 +34,19 @@ struct PrunerInfo {
   EditKind kind;
   /// `layers`: see decided_together().
   std::unique_ptr<Pruner> (*make)(
-      const Weights& weights, const Edit& edit, std::span<const int32_t> layers);
+      const Weights& weights,
+      MagnitudeCounts& counts,
+      const Edit& edit,
+      std::span<const int32_t> layers);
 };
 std::span<const PrunerInfo> pruner_table();
 
 /// pruners/magnitude.cpp: zeroes the smallest weights.
 std::unique_ptr<Pruner> make_magnitude_pruner(
-    const Weights& weights, const Edit& edit, std::span<const int32_t> layers);
+    const Weights& weights,
+    MagnitudeCounts& counts,
+    const Edit& edit,
+    std::span<const int32_t> layers);
 
 /// The layers whose weights decide together what `edit` removes: with global scope all layers of
 /// `variant` that have the same edit, ascending, otherwise its own layer.
@@ -48,8 +55,8 @@ std::vector<int32_t> decided_together(const Variant& variant, const Edit& edit);
 /// Edited layers, made when first asked for and kept while there is room.
 class EditedLayers {
  public:
-  /// Room for edited copies of all layers of a model of 0.6 B parameters in bfloat16, twice over.
-  static constexpr int64_t kRoomBytes = int64_t{2} << 30;
+  /// Room for edited copies of all layers of a model of 0.6 B parameters in bfloat16.
+  static constexpr int64_t kRoomBytes = int64_t{1} << 30;
 
   /// `weights` must outlive it. `capacity` is a number of layers; nothing: as many as there is room
   /// for, at least as many as the model has.
@@ -71,6 +78,7 @@ class EditedLayers {
   void make_room();
 
   const Weights& weights_;
+  MagnitudeCounts counts_;
   int64_t capacity_;
   std::map<Key, std::unique_ptr<Pruner>> pruners_;  // of an edit with layer 0
   std::map<Key, Entry> entries_;

@@ -1,5 +1,5 @@
 /// prune-sweep-evaluator: the program that computes. `serve` is a supervisor's child and takes
-/// leases over the socket that it inherits; `score` answers JSON Lines.
+/// leases over the socket that it inherits; `score` answers JSON Lines; `rate` measures products.
 #include <malloc.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -16,6 +16,8 @@
 #include "evaluator/faults.hpp"
 #include "prune_sweep/core/check.hpp"
 #include "prune_sweep/core/cores.hpp"
+#include "prune_sweep/core/job.hpp"
+#include "prune_sweep/engine/rate.hpp"
 #include "prune_sweep/evaluator/evaluate.hpp"
 #include "prune_sweep/evaluator/score.hpp"
 #include "prune_sweep/protocol/channel.hpp"
@@ -122,6 +124,17 @@ int serve(pid_t supervisor) {
   return 0;
 }
 
+/// `rate DTYPE HIDDEN INTERMEDIATE`: what `plan` asks for.
+int print_rate(const char* dtype, const char* hidden, const char* intermediate) {
+  const CoreCount cores = count_cores();
+  unbind_from_cores();
+  std::printf(
+      "%.6g\n",
+      measure_flops_per_s(
+          parse_dtype(dtype, "rate"), std::atol(hidden), std::atol(intermediate), cores.usable));
+  return 0;
+}
+
 /// Memory that was used once stays ours: large tensors come and go with every layer, and the system
 /// would clear each page anew.
 void keep_memory() {
@@ -135,6 +148,7 @@ int main_function(int argc, char** argv) {
   const std::string_view command = argc > 1 ? argv[1] : "";
   try {
     if (command == "serve" && argc == 3) return serve(static_cast<pid_t>(std::atol(argv[2])));
+    if (command == "rate" && argc == 5) return print_rate(argv[2], argv[3], argv[4]);
     if (command == "score") return run_score(argc - 1, argv + 1);
     bad_input("prune-sweep-evaluator", "is started by prune-sweep", "Use prune-sweep instead.");
   } catch (const Error& error) {

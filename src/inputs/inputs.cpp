@@ -146,7 +146,7 @@ std::vector<int32_t> continuation_ids(
       whole.end()};
 }
 
-Plan plan_of(const Inputs& inputs, WeightsCheck weights) {
+Plan plan_of(const Inputs& inputs, WeightsCheck weights, int32_t num_groups) {
   std::vector<Variant> variants = enumerate_variants(inputs.job, inputs.config.num_layers);
   PlanContext context{
       weights_digest(inputs, weights),
@@ -158,7 +158,11 @@ Plan plan_of(const Inputs& inputs, WeightsCheck weights) {
     benchmarks.push_back(plan_benchmark(inputs, inputs.job.benchmarks[i], *inputs.benchmarks[i]));
   }
   Plan plan = make_plan(
-      std::move(context), model_shape(inputs.config), std::move(variants), std::move(benchmarks));
+      std::move(context),
+      model_shape(inputs.config),
+      std::move(variants),
+      std::move(benchmarks),
+      num_groups);
   plan.gates = inputs.job.gates;
   return plan;
 }

@@ -92,6 +92,38 @@ TEST_CASE("an answer is the same alone and among others, token for token") {
   }
 }
 
+TEST_CASE("answers do not depend on what the engine saves") {
+  const Fixture fixture;
+  const DType dtype = GENERATE(DType::kBfloat16, DType::kFloat32);
+  const std::vector<int32_t> prefix = random_ids(150, 3);
+  std::vector<GenerationRequest> requests;
+  for (const size_t own : {1, 40, 130}) {
+    requests.push_back({joined(prefix, random_ids(own, 20 + own)), 12, {}, {7, 8, 9}});
+  }
+  const std::vector<Variant> variants = all_variants();
+  const auto answer_with = [&](const Savings& savings) {
+    Engine engine(fixture.model.path(), {dtype, DeviceKind::kCpu, 2, savings});
+    return engine.generate(variants, requests, fixture.tokenizer);
+  };
+  const auto expected = answer_with({});
+  std::vector<Savings> all(kSavingOptions.size() + 2);
+  for (size_t i = 0; i < kSavingOptions.size(); ++i) {
+    all[i].*kSavingOptions[i].member = Use::kOff;
+    all[kSavingOptions.size()].*kSavingOptions[i].member = Use::kOff;
+  }
+  all.back().row_block = 64;
+  for (const Savings& savings : all) {
+    const auto answers = answer_with(savings);
+    for (size_t v = 0; v < variants.size(); ++v) {
+      for (size_t r = 0; r < requests.size(); ++r) {
+        CAPTURE(variants[v].name, r);
+        check_equal(answers[v][r], expected[v][r]);
+        CHECK(same_bits(answers[v][r].solution_loglik, expected[v][r].solution_loglik));
+      }
+    }
+  }
+}
+
 TEST_CASE("generating with stored keys and values is scoring token by token") {
   const Fixture fixture;
   Engine engine = fixture.engine(DType::kFloat32);

@@ -76,20 +76,22 @@ struct Plan {
   int64_t num_records() const;
 };
 
-/// Cuts variants x questions into units. Neighbouring variants are grouped while sharing pays;
-/// question blocks never cross a subject.
+/// Cuts variants x questions into units of about equal work. Neighbouring variants are grouped while
+/// sharing pays, those that share layers into `num_groups` groups unless it is 0; question blocks
+/// never cross a subject.
 Plan make_plan(
     PlanContext context,
     ModelShape shape,
     std::vector<Variant> variants,
-    std::vector<BenchmarkPlan> benchmarks);
+    std::vector<BenchmarkPlan> benchmarks,
+    int32_t num_groups = 0);
 
 /// What the work costs with and without sharing, exact in sublayer passes and tokens.
 struct PlanCost {
   double layer_passes = 0;           ///< summed over the variant groups, per question
   double layer_passes_alone = 0;     ///< every variant by itself
   int64_t prompt_tokens = 0;         ///< of one variant, every prompt whole
-  int64_t shared_prompt_tokens = 0;  ///< of one variant, common prefixes once per unit
+  int64_t shared_prompt_tokens = 0;  ///< of one variant on average, common prefixes once per unit
   double flops = 0;
   double flops_alone = 0;
 };

@@ -41,8 +41,8 @@ enum class WeightsCheck : uint8_t {
 std::string resolve_device(const Job& job);
 
 /// Expands the job. Every prompt is built and tokenized; none may be longer than the model's
-/// positions.
-Plan plan_of(const Inputs& inputs, WeightsCheck weights);
+/// positions. `num_groups`: see make_plan().
+Plan plan_of(const Inputs& inputs, WeightsCheck weights, int32_t num_groups = 0);
 
 /// Tokens of `continuation` after `context`, which has `context_len` tokens: those that the whole
 /// text has beyond the context's. As lm-evaluation-harness does, both are tokenized together.

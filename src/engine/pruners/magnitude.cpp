@@ -118,6 +118,17 @@ Cut smallest(std::span<const Stretch> stretches, int64_t count) {
   return cut;
 }
 
+/// The same for one weight of 16 bits whose elements are counted.
+Cut smallest_of(const std::vector<int32_t>& counts, StoredType type, int64_t count) {
+  if (count == 0) return {0, {0}};
+  uint16_t word = 0;
+  while (count > counts[word]) count -= counts[word++];
+  Cut cut{0, {count}};
+  const Stretch boundary{type, reinterpret_cast<const char*>(&word), 1};
+  for_each_magnitude(boundary, [&](int64_t, uint32_t magnitude) { cut.magnitude = magnitude; });
+  return cut;
+}
+
 /// Zeroes elements of `to` as the cut says of `from`; both have the same shape, not the same type.
 template <typename Word>
 void zero(const Stretch& from, uint32_t cut, int64_t ties, Word* to) {
@@ -146,8 +157,12 @@ struct Target {
 /// row, or of all tensors of the edited layers together.
 class MagnitudePruner final : public Pruner {
  public:
-  MagnitudePruner(const Weights& weights, const Edit& edit, std::span<const int32_t> layers)
-      : weights_(weights), amount_(edit.amount), scope_(edit.scope) {
+  MagnitudePruner(
+      const Weights& weights,
+      MagnitudeCounts& counts,
+      const Edit& edit,
+      std::span<const int32_t> layers)
+      : weights_(weights), counts_(counts), amount_(edit.amount), scope_(edit.scope) {
     if (scope_ == MagnitudeScope::kGlobal) rank_globally({layers.begin(), layers.end()});
   }
 
@@ -196,6 +211,12 @@ class MagnitudePruner final : public Pruner {
           0, size, global_.magnitude, global_.ties.at(index * kLinearWeights.size() + linear));
       return;
     }
+    if (scope_ == MagnitudeScope::kTensor && target.stored.type != StoredType::kFloat32) {
+      const Cut cut =
+          smallest_of(counts_.of(layer, linear), target.stored.type, amount_.of(size));
+      target.apply(0, size, cut.magnitude, cut.ties.front());
+      return;
+    }
     const int64_t step = scope_ == MagnitudeScope::kRow ? target.row_size : size;
     for (int64_t first = 0; first < size; first += step) {
       const Stretch part = target.stored.part(first, step);
@@ -205,6 +226,7 @@ class MagnitudePruner final : public Pruner {
   }
 
   const Weights& weights_;
+  MagnitudeCounts& counts_;
   Percent amount_;
   MagnitudeScope scope_;
   std::vector<int32_t> ranked_layers_;  // kGlobal: ascending
@@ -214,8 +236,11 @@ class MagnitudePruner final : public Pruner {
 }  // namespace
 
 std::unique_ptr<Pruner> make_magnitude_pruner(
-    const Weights& weights, const Edit& edit, std::span<const int32_t> layers) {
-  return std::make_unique<MagnitudePruner>(weights, edit, layers);
+    const Weights& weights,
+    MagnitudeCounts& counts,
+    const Edit& edit,
+    std::span<const int32_t> layers) {
+  return std::make_unique<MagnitudePruner>(weights, counts, edit, layers);
 }
 
 }  // namespace prune_sweep
