@@ -312,6 +312,21 @@ def test_copies_of_the_baseline_are_noise_and_no_tests(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("selection", "factor"),
+    [("limit all", 0), ("limit 0.1", 0.9**0.5), ("limit 50", 1), ("sample 9 seed 1", 1)],
+)
+def test_a_subset_says_more_of_its_own_benchmark(edited, selection, factor):
+    def change(file):
+        file["benchmarks/gsm8k"].attrs["selection"] = selection
+
+    with prune_sweep.open(edited(change)) as run:
+        table = run.gsm8k.table().iloc[:30]
+        expected = table["standard_error"] * factor
+        np.testing.assert_allclose(table["benchmark_error"], expected, atol=1e-15)
+        assert tables.errors_table(run.study("gsm8k")).rows["benchmark_error"].notna().any()
+
+
+@pytest.mark.parametrize(
     ("name", "edits", "role"),
     [
         ("baseline", "", Role.BASELINE),
