@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,17 @@ class Benchmark:
         return np.asarray(is_missing.reshape(*values.shape[:2], -1).all(axis=2))
 
     @property
+    def population(self) -> float:
+        """Size of the whole benchmark, as far as the selection says it; infinite where not.
+
+        `limit all` is all of it, `limit 0.1` a tenth, give or take one question a subject.
+        """
+        match = re.fullmatch(r"limit (all|0?\.\d+)", str(self.attributes.get("selection", "")))
+        if match is None:
+            return float("inf")
+        return self.num_questions / (1.0 if match[1] == "all" else float(match[1]))
+
+    @property
     def answer_column(self) -> str:
         """Name of the text that the headline score judges; empty where there is none."""
         name = self.headline.removesuffix("correct") + "answer"
@@ -113,7 +125,9 @@ class Benchmark:
     def table(self, score: str | None = None) -> pd.DataFrame:
         """Accuracy by variant: num_correct, num_questions, accuracy, standard_error.
 
-        Beside it the ends of Wilson's interval, ``low`` and ``high``, and, where there are
+        Beside it the ends of Wilson's interval, ``low`` and ``high``, the ``benchmark_error``
+        (the standard error as an estimate of the whole benchmark's accuracy, which is 0 where
+        all of it was asked), and, where there are
         subjects, the ``stratified_error`` (the subjects are these) and the ``clustered_error``
         (they are a sample of subjects). Questions that were not evaluated are not counted.
         ``score`` is one of ``scores``, by default the first.
@@ -130,6 +144,8 @@ class Benchmark:
                 "standard_error": statistics.standard_error(num_correct, num_questions),
                 "low": low,
                 "high": high,
+                "benchmark_error": statistics.standard_error(num_correct, num_questions)
+                * statistics.finite_population_factor(num_questions, self.population),
             },
             index=self._variants,
         )

@@ -74,18 +74,6 @@ def question_texts(
     return found
 
 
-def population(run: Run, benchmark: str, folders: Mapping[str, Path] | None = None) -> int | None:
-    """Size of the whole benchmark that the questions are from, if its folder is at hand."""
-    folder = (folders or {}).get(benchmark) or _job_folders(run).get(benchmark)
-    reader = _READERS.get(benchmark)
-    if folder is None or reader is None or not folder.is_dir():
-        return None
-    try:
-        return len(reader(folder, 0, False).documents)
-    except (OSError, ValueError, KeyError):
-        return None
-
-
 def _without(benchmark: Benchmark, reason: str) -> QuestionTexts:
     return QuestionTexts([None] * benchmark.num_questions, reason)
 

@@ -65,20 +65,20 @@ def comparison_table(
     return Table(f"compare-{_slug(study)}", title, columns, rows, top)
 
 
-def errors_table(study: Study) -> Table | None:
-    """Accuracy with the errors that know of subjects; None where there are no subjects."""
-    if study.benchmark.subjects is None:
-        return None
+def errors_table(study: Study) -> Table:
+    """Accuracy with the errors for each idea of what the questions stand for."""
     rows = study.accuracy.reset_index()
     columns = (
         Column("variant", ("variant",), Show.TEXT),
         Column("n", ("num_questions",), Show.COUNT),
         Column("accuracy [95 %]", ("accuracy", "low", "high"), Show.INTERVAL, "Wilson"),
         Column("simple SE", ("standard_error",), Show.NUMBER, "questions are independent"),
+        Column("SE of the benchmark", ("benchmark_error",), Show.NUMBER, "only this one is meant"),
         Column("stratified SE", ("stratified_error",), Show.NUMBER, "these subjects are meant"),
         Column("clustered SE", ("clustered_error",), Show.NUMBER, "subjects are a sample"),
     )
-    title = f"{study.label}: standard errors by subject"
+    columns = tuple(column for column in columns if column.keys[0] in rows)
+    title = f"{study.label}: standard errors"
     top = (study.detectable.sentence(),)
     return Table(f"errors-{_slug(study)}", title, columns, rows, top)
 

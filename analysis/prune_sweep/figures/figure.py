@@ -93,6 +93,10 @@ class Figure:
     marks: Mapping[str, Mark] = field(default_factory=dict)
     images: Mapping[str, Image] = field(default_factory=dict)
 
+    def _repr_svg_(self) -> str:
+        """How a notebook shows it."""
+        return self.svg()
+
     def svg(self) -> str:
         """The drawing as a document of SVG, without a date: equal runs give equal texts."""
         buffer = io.StringIO()
