@@ -46,6 +46,8 @@ double seconds_of(const std::string& name, const std::string& text) {
 
 }  // namespace
 
+const char* program_build() { return PRUNE_SWEEP_VERSION " (" PRUNE_SWEEP_GIT_COMMIT ")"; }
+
 std::vector<std::string> run_options() {
   std::vector<std::string> names{
       "deadline", "retry-failed", "no-gates", "shard", "allow-gpu-sharing"};

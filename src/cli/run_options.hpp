@@ -10,7 +10,10 @@
 
 namespace prune_sweep {
 
-/// Their names, without dashes.
+/// Version and commit of this build, by which ranks know each other: `0.1.0 (0123456789ab)`.
+const char* program_build();
+
+/// Names of the options, without dashes.
 std::vector<std::string> run_options();
 
 /// `started_s` is when the program was started, seconds since 1970-01-01 UTC. The deadline is the
