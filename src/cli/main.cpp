@@ -105,7 +105,7 @@ int dispatch(int argc, char** argv) {
     return 0;
   }
   if (line.has("version")) {
-    std::printf("prune-sweep %s (%s)\n", PRUNE_SWEEP_VERSION, PRUNE_SWEEP_GIT_COMMIT);
+    std::printf("prune-sweep %s\n", program_build());
     return 0;
   }
   if (line.has("print-default-job")) {

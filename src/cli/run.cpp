@@ -179,10 +179,7 @@ int command_run(const CommandLine& line) {
   // ours are.
   MpiLink link(nullptr, nullptr);
   set_log_pattern(link.rank());
-  const Self self{
-      launch,
-      find_place(link.host_rank(), link.host_size()),
-      PRUNE_SWEEP_VERSION " (" PRUNE_SWEEP_GIT_COMMIT ")"};
+  const Self self{launch, find_place(link.host_rank(), link.host_size()), program_build()};
   RunEnd end;
   int exit_status = 0;
   if (link.rank() == 0) {

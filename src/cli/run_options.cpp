@@ -65,6 +65,8 @@ std::optional<int32_t> number_of(
 
 }  // namespace
 
+const char* program_build() { return PRUNE_SWEEP_VERSION " (" PRUNE_SWEEP_GIT_COMMIT ")"; }
+
 std::vector<std::string> run_options() {
   std::vector<std::string> names{
       "deadline", "retry-failed", "no-gates", "shard", "allow-gpu-sharing", "naive", "row-block",

@@ -11,7 +11,10 @@
 
 namespace prune_sweep {
 
-/// Their names, without dashes.
+/// Version and commit of this build, by which ranks know each other: `0.1.0 (0123456789ab)`.
+const char* program_build();
+
+/// Names of the options, without dashes.
 std::vector<std::string> run_options();
 
 /// What --naive, --no-fork, --no-prefix, --no-batch-decode and --row-block=N leave of the savings.

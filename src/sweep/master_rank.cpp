@@ -148,8 +148,10 @@ void MasterRank::on_hello(int32_t rank, const Hello& hello) {
 }
 
 void MasterRank::refuse(int32_t rank, const std::string& why) {
+  spdlog::error("{}", why);
   link_.send(rank, Refuse{why});
-  on_message(rank, Failure{-1, 0, FailureClass::kInput, why});
+  const Failure failure{-1, 0, FailureClass::kInput, why};
+  if (!is_concluding_) carry_out(master_.on_message(rank, failure, now_s()));
 }
 
 void MasterRank::introduce_ranks() {
@@ -209,7 +211,9 @@ void MasterRank::on_message(int32_t rank, const Message& message) {
     }
   }
   if (const auto* hello = std::get_if<Hello>(&message)) return on_hello(rank, *hello);
-  if (const auto* refusal = std::get_if<Refuse>(&message)) return refuse(rank, refusal->why);
+  if (const auto* refusal = std::get_if<Refuse>(&message)) {
+    return refuse(rank, "rank " + std::to_string(rank) + ": " + refusal->why);
+  }
   if (std::holds_alternative<Result>(message) && first_result_s_ == 0) first_result_s_ = now_s();
   if (std::holds_alternative<Heartbeat>(message) && rank != 0) link_.send(rank, Heartbeat{});
   // What comes at the end would be counted and not written any more.

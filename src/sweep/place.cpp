@@ -32,7 +32,9 @@ Place place_of(const HostCounts& host, const Environment& variable) {
   Place place;
   place.num_cores = host.num_cores;
   place.memory_bytes = host.memory_bytes;
-  const int64_t slurm_cores = number_in(variable("SLURM_CPUS_ON_NODE"));
+  // The step of mpirun's daemon may have been given less than the job has: both are asked.
+  const int64_t slurm_cores = std::max(
+      number_in(variable("SLURM_CPUS_ON_NODE")), number_in(variable("SLURM_JOB_CPUS_PER_NODE")));
   if (slurm_cores > 0) {
     place.num_cores = static_cast<int32_t>(std::min<int64_t>(slurm_cores, host.num_cores));
   }

@@ -133,7 +133,8 @@ std::string sbatch_script(const BatchJob& job) {
   require_positive(asked.num_shards, "shards");
   require_positive(job.max_requeues, "max-requeues", 0);
 
-  std::string text = "#!/bin/bash\n# Written by prune-sweep submit; sbatch takes it again as it is.\n";
+  std::string text =
+      "#!/bin/bash\n# Written by prune-sweep submit; sbatch takes it again as it is.\n";
   const auto line = [&text](std::string_view option, const std::string& value) {
     text += "#SBATCH --" + std::string(option) + (value.empty() ? "" : "=" + value) + "\n";
   };

@@ -108,8 +108,9 @@ bool Worker::is_silent() const {
 }
 
 bool Worker::is_abandoned() const {
+  const Patience patience = setup_ ? setup_->patience : Patience{};
   const double patience_s =
-      setup_ ? kMasterPatienceFactor * setup_->patience.rank_s : kMaxSetupWait_s;
+      setup_ || refused_ ? kMasterPatienceFactor * patience.rank_s : kMaxSetupWait_s;
   return monotonic_s() - master_heard_s_ > patience_s;
 }
 

@@ -35,6 +35,11 @@ TEST_CASE("of a host that SLURM has divided a job uses its own part") {
   CHECK(place.num_threads == 2);
   CHECK(place.memory_bytes == 2 * kGiB);
   CHECK(place_with({64, 0, 4}, {{"SLURM_CPUS_PER_TASK", "6"}}).num_threads == 6);
+  // A rank below a daemon whose step has one core of the job's.
+  CHECK(
+      place_with(
+          {64, 0, 4}, {{"SLURM_CPUS_ON_NODE", "1"}, {"SLURM_JOB_CPUS_PER_NODE", "32(x2),16"}})
+          .num_threads == 8);
   // Nodes that pose as larger ones, and words that are no numbers.
   CHECK(place_with({2, 0, 1}, {{"SLURM_CPUS_ON_NODE", "4"}}).num_cores == 2);
   CHECK(place_with({2, 0, 1}, {{"SLURM_CPUS_PER_TASK", "4"}}).num_threads == 2);
