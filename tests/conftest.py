@@ -2,9 +2,17 @@
 
 import pytest
 
+# Tests with these markers are not chosen without the option, rather than skipped: a skipped test would look like one
+# that could not run.
+LONG = {
+    "soak": "run the full matrices: hours instead of minutes",
+    "slurm": "run everything on a SLURM of its own: ten minutes more",
+}
+
 
 def pytest_addoption(parser):
-    parser.addoption("--soak", action="store_true", help="run the full matrices: hours instead of minutes")
+    for name, text in LONG.items():
+        parser.addoption(f"--{name}", action="store_true", help=text)
 
 
 @pytest.fixture(scope="session")
@@ -14,13 +22,17 @@ def soak(request):
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "soak: takes long, runs with --soak only")
+    for name in LONG:
+        config.addinivalue_line("markers", f"{name}: takes long, runs with --{name} only")
 
 
 def pytest_collection_modifyitems(config, items):
-    """Long tests are not chosen, rather than skipped: a skipped test would look like one that could not run."""
-    if config.getoption("--soak"):
-        return
-    long = [item for item in items if item.get_closest_marker("soak")]
-    config.hook.pytest_deselected(items=long)
-    items[:] = [item for item in items if item not in long]
+    """A test with several of the markers runs with any of the options."""
+    chosen = {name for name in LONG if config.getoption(f"--{name}")}
+
+    def is_chosen(item):
+        markers = {name for name in LONG if item.get_closest_marker(name)}
+        return not markers or markers & chosen
+
+    config.hook.pytest_deselected(items=[item for item in items if not is_chosen(item)])
+    items[:] = [item for item in items if is_chosen(item)]

@@ -139,6 +139,23 @@ class Archive:
         places = itertools.pairwise(bound - bounds[0] for bound in bounds)
         return [_decode(block[begin:end]) for begin, end in places]
 
+    def shares(self, benchmark: str) -> dict[str, Array]:
+        """Shares of odd answers, each [variant]; empty in archives that have none."""
+        with self._reading(f"benchmarks/{benchmark}"):
+            has_shares = "shares" in self._file[f"benchmarks/{benchmark}"]
+        return (
+            self._columns(f"benchmarks/{benchmark}/shares", self.num_variants) if has_shares else {}
+        )
+
+    def quarantined(self) -> dict[str, Array]:
+        """Columns of the questions in quarantine, each [entry]; empty in older archives."""
+        with self._reading("audit"):
+            has_entries = "quarantined" in self._file["audit"]
+        if not has_entries:
+            return {}
+        size = len(self._data_set("audit/quarantined/entry"))
+        return self._columns("audit/quarantined", size, "entry")
+
     def units(self) -> dict[str, Array]:
         """Columns of the attempts at units of work, each [event]."""
         return self._columns("audit/units", len(self._data_set("audit/units/event")), "event")

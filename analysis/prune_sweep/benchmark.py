@@ -31,6 +31,11 @@ class Benchmark:
         return f"<Benchmark {self.name}: {size}>"
 
     @property
+    def variants(self) -> pd.Index[str]:
+        """Names of the variants, in the order of all rows."""
+        return self._variants
+
+    @property
     def kind(self) -> str:
         """Return ``multiple-choice`` or ``generation``."""
         return str(self.attributes["kind"])
@@ -81,6 +86,21 @@ class Benchmark:
         is_missing: Array = np.isnan(values) if is_float else np.ma.getmaskarray(values)
         return np.asarray(is_missing.reshape(*values.shape[:2], -1).all(axis=2))
 
+    @property
+    def answer_column(self) -> str:
+        """Name of the text that the headline score judges; empty where there is none."""
+        name = self.headline.removesuffix("correct") + "answer"
+        return name if name in self._archive.text_columns(self.name) else ""
+
+    @functools.cached_property
+    def shares(self) -> pd.DataFrame:
+        """Shares of odd answers by variant, as the archive has them; empty in older ones."""
+        return pd.DataFrame(self._archive.shares(self.name), index=self._variants)
+
+    def numbers_of(self, column: str, row: int) -> Array:
+        """A column's numbers of one variant, [question, ...]."""
+        return self._archive.numbers(self.name, column, row)
+
     def column(self, name: str) -> Array:
         """Any column of numbers, [variant, question, ...]: masked, or NaN, where missing."""
         self._require_column(name, self._archive.number_columns(self.name))
@@ -93,28 +113,48 @@ class Benchmark:
     def table(self, score: str | None = None) -> pd.DataFrame:
         """Accuracy by variant: num_correct, num_questions, accuracy, standard_error.
 
-        Questions that were not evaluated are not counted. ``score`` is one of ``scores``, by
-        default the first.
+        Beside it the ends of Wilson's interval, ``low`` and ``high``, and, where there are
+        subjects, the ``stratified_error`` (the subjects are these) and the ``clustered_error``
+        (they are a sample of subjects). Questions that were not evaluated are not counted.
+        ``score`` is one of ``scores``, by default the first.
         """
-        score = score or self.headline
-        self._require_column(score, self.scores)
-        values = self.correct if score == self.headline else self.column(score)
+        values = self.score(score)
         num_correct = np.ma.filled(values == 1, False).sum(axis=1)
         num_questions = np.ma.count(values, axis=1)
-        return pd.DataFrame(
+        low, high = statistics.wilson_interval(num_correct, num_questions)
+        table = pd.DataFrame(
             {
                 "num_correct": num_correct,
                 "num_questions": num_questions,
                 "accuracy": statistics.accuracy(num_correct, num_questions),
                 "standard_error": statistics.standard_error(num_correct, num_questions),
+                "low": low,
+                "high": high,
             },
             index=self._variants,
         )
+        if self.subjects is not None:
+            floats = np.ma.filled(values.astype(np.float64), np.nan)
+            table["stratified_error"] = statistics.stratified_standard_error(floats, self.subjects)
+            table["clustered_error"] = statistics.clustered_standard_error(floats, self.subjects)
+        return table
+
+    @functools.cached_property
+    def subjects(self) -> Array | None:
+        """The subject of every question; None where there are not at least two."""
+        subjects = self.questions["subject"].to_numpy() if "subject" in self.questions else None
+        return subjects if subjects is not None and len(set(subjects)) > 1 else None
+
+    def score(self, name: str | None = None) -> Array:
+        """A score, 0 or 1 [variant, question], masked where missing; by default the headline."""
+        name = name or self.headline
+        self._require_column(name, self.scores)
+        return self.correct if name == self.headline else self.column(name)
 
     def texts(self, column: str, variant: str) -> pd.Series[str]:
         """Texts of one variant, by question; None where the question was not evaluated."""
         self._require_column(column, self._archive.text_columns(self.name))
-        row = self._row(variant)
+        row = self.row(variant)
         texts = self._archive.texts(self.name, column, row)
         pairs = zip(texts, self.is_missing[row], strict=True)
         values = [None if is_missing else text for text, is_missing in pairs]
@@ -131,7 +171,7 @@ class Benchmark:
         """
         frame = self.questions.copy()
         for name in self._archive.number_columns(self.name):
-            values = self._archive.numbers(self.name, name, self._row(variant))
+            values = self._archive.numbers(self.name, name, self.row(variant))
             if values.ndim > 1:
                 frame[name] = list(values)
                 continue
@@ -142,11 +182,12 @@ class Benchmark:
             frame[name] = self.texts(name, variant)
         return frame
 
-    def _row(self, variant: str) -> int:
-        names = self._variants.tolist()
-        if variant not in names:
-            raise KeyError(f"{variant!r} is not a variant; there are {', '.join(names)}")
-        return names.index(variant)
+    def row(self, variant: str) -> int:
+        """Row of a variant in all columns."""
+        if variant not in self._variants:
+            names = ", ".join(self._variants)
+            raise KeyError(f"{variant!r} is not a variant; there are {names}")
+        return int(self._variants.get_indexer_for(pd.Index([variant]))[0])
 
     def _require_column(self, name: str, known: list[str] | tuple[str, ...]) -> None:
         if name not in known:

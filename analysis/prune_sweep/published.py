@@ -11,6 +11,8 @@ NUM_LAYERS = 28
 NUM_PARAMETERS = 596_049_920
 
 GSM8K_QUESTIONS = 132
+#: What its baseline of 0.08 stands for.
+GSM8K_BASELINE_CORRECT = 11
 
 #: GSM8K accuracy by dropped layer.
 GSM8K_BY_LAYER = (
@@ -36,6 +38,13 @@ def gsm8k_of_layer(layer: int) -> float | None:
 def gsm8k_of_percent(percent: Decimal) -> float | None:
     """GSM8K accuracy with a percentage pruned, or None for one that the report does not have."""
     return GSM8K_BY_PERCENT.get(percent)
+
+
+def gsm8k_series(key: str) -> dict[float, float]:
+    """GSM8K accuracy by ``layer`` or by ``percent``."""
+    if key == "layer":
+        return {float(layer): accuracy for layer, accuracy in enumerate(GSM8K_BY_LAYER)}
+    return {float(percent): accuracy for percent, accuracy in GSM8K_BY_PERCENT.items()}
 
 
 def is_same_model(attributes: Mapping[str, Any]) -> bool:

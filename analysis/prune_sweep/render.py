@@ -1,107 +1,155 @@
-"""Tables as text, Markdown, CSV or JSON."""
+"""Tables as text, Markdown, CSV, JSON or LaTeX. What an archive says is data in all of them."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from prune_sweep.tables import ReportTable, Score
+from prune_sweep.table import Table
 
-#: Headers and rows of strings.
 Grid = list[list[str]]
 
 
-def as_text(tables: Sequence[ReportTable], notes: Sequence[str]) -> str:
+def as_text(tables: Sequence[Table], notes: Sequence[str] = ()) -> str:
     """Aligned columns, for people."""
-    blocks = [f"{table.title}\n\n{_aligned(_grid(table))}" for table in tables]
-    return "\n\n".join([*blocks, *notes]) + "\n"
+    blocks = []
+    for table in tables:
+        above, below = map(_one_line, (table.title, *table.top)), map(_one_line, table.notes)
+        blocks.append("\n\n".join([*above, _aligned(table), *below]))
+    return "\n\n".join([*blocks, *map(_one_line, notes)]) + "\n"
 
 
-def as_markdown(tables: Sequence[ReportTable], notes: Sequence[str]) -> str:
+def as_markdown(tables: Sequence[Table], notes: Sequence[str] = ()) -> str:
     """Markdown, numbers to the right."""
     blocks = []
     for table in tables:
-        grid = [[cell.replace("|", "\\|") for cell in row] for row in _grid(table)]
-        rule = ["---"] * 2 + ["---:"] * (len(grid[0]) - 2)
+        grid = [[_markdown(cell) for cell in row] for row in table.grid()]
+        rule = ["---:" if column.show.is_number else "---" for column in table.columns]
         lines = [f"| {' | '.join(row)} |" for row in [grid[0], rule, *grid[1:]]]
-        blocks.append(f"**{table.title}**\n\n" + "\n".join(lines))
-    return "\n\n".join([*blocks, *notes]) + "\n"
+        top, below = map(_markdown, table.top), map(_markdown, table.notes)
+        blocks.append(
+            "\n\n".join([f"**{_markdown(table.title)}**", *top, "\n".join(lines), *below])
+        )
+    return "\n\n".join([*blocks, *map(_markdown, notes)]) + "\n"
 
 
-def as_csv(tables: Sequence[ReportTable], notes: Sequence[str]) -> str:
-    """Both tables as one, with full precision; the notes are not in it."""
+def as_csv(tables: Sequence[Table], notes: Sequence[str] = ()) -> str:
+    """All tables as one, with full precision; sentences are not in it.
+
+    A text that a spreadsheet would take for a formula begins with an apostrophe.
+    """
     parts = []
-    for number, table in enumerate(tables, start=1):
-        rows = table.rows.rename(columns={table.key: "value"})
-        rows.insert(0, "key", table.key)
-        rows.insert(0, "table", number)
-        parts.append(rows)
+    for table in tables:
+        rows = table.rows.copy()
+        rows.insert(0, "table", table.name)
+        parts.append(rows.map(_csv))
     return str(pd.concat(parts).to_csv(index=False, lineterminator="\n"))
 
 
-def as_json(tables: Sequence[ReportTable], notes: Sequence[str]) -> str:
+def as_json(tables: Sequence[Table], notes: Sequence[str] = ()) -> str:
     """Return an object with ``tables`` and ``notes``; what is missing is null."""
     content = {
-        "tables": [{"title": table.title, "rows": _records(table.rows)} for table in tables],
+        "tables": [
+            {
+                "name": table.name,
+                "title": table.title,
+                "top": list(table.top),
+                "rows": table.records(),
+                "notes": list(table.notes),
+            }
+            for table in tables
+        ],
         "notes": list(notes),
     }
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-FORMATS: Mapping[str, Callable[[Sequence[ReportTable], Sequence[str]], str]] = {
+def as_latex(tables: Sequence[Table], notes: Sequence[str] = ()) -> str:
+    """Return tabulars in table environments; they need the package booktabs."""
+    blocks = []
+    for table in tables:
+        columns = "".join("r" if column.show.is_number else "l" for column in table.columns)
+        grid = [[latex(cell) for cell in row] for row in table.grid()]
+        header, *rows = [" & ".join(row) + r" \\" for row in grid]
+        blocks.append(
+            "\n".join(
+                [
+                    r"\begin{table}",
+                    rf"\caption{{{latex(table.title)}}}",
+                    rf"\label{{tab:{re.sub(r'[^a-z0-9-]', '-', table.name)}}}",
+                    *(rf"\par {latex(sentence)}" for sentence in table.top),
+                    rf"\begin{{tabular}}{{{columns}}}",
+                    *(r"\toprule", header, r"\midrule", *rows, r"\bottomrule"),
+                    r"\end{tabular}",
+                    *(rf"\par {latex(sentence)}" for sentence in table.notes),
+                    r"\end{table}",
+                ]
+            )
+        )
+    return "\n\n".join([*blocks, *map(latex, notes)]) + "\n"
+
+
+FORMATS: Mapping[str, Callable[[Sequence[Table], Sequence[str]], str]] = {
     "text": as_text,
     "csv": as_csv,
     "markdown": as_markdown,
     "json": as_json,
+    "latex": as_latex,
+}
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    **{sign: f"\\{sign}" for sign in "&%$#_"},
 }
 
 
-def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    nullable = rows.astype(object).where(rows.notna(), None)
-    return [{str(key): value for key, value in row.items()} for row in nullable.to_dict("records")]
+def latex(text: str) -> str:
+    """Text that LaTeX sets as it is; a minus in front of a digit becomes one."""
+    escaped = "".join(_LATEX.get(sign, sign) for sign in _one_line(text))
+    return re.sub(r"(?<![\w.-])-(?=\d)", "$-$", escaped)
 
 
-def _grid(table: ReportTable) -> Grid:
-    rows = table.rows
-    counts = {score: set(rows[f"{score.key}_num_questions"]) for score in table.scores}
-    headers = [table.key, "variant"]
-    for score in table.scores:
-        headers.append(_header(score, counts[score]))
-    reports = [name for name in ("report_mmlu", "report_gsm8k") if name in rows]
-    headers += [f"{table.report_label} {name.removeprefix('report_').upper()}" for name in reports]
-    grid = [headers]
-    for _, row in rows.iterrows():
-        cells = [row[table.key] or "-", row["variant"]]
-        cells += [_cell(row, score, len(counts[score]) > 1) for score in table.scores]
-        cells += ["-" if pd.isna(row[name]) else f"{row[name]:.2f}" for name in reports]
-        grid.append(cells)
-    return grid
+def csv_text(text: str) -> str:
+    """Text that no spreadsheet takes for a formula."""
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r", "\n") else text
 
 
-def _header(score: Score, counts: set[int]) -> str:
-    return f"{score.label} (n = {min(counts)})" if len(counts) == 1 else f"{score.label} (n)"
+def _csv(value: Any) -> Any:
+    return csv_text(value) if isinstance(value, str) else value
 
 
-def _cell(row: pd.Series[Any], score: Score, with_count: bool) -> str:
-    """Show as 0.3333 ± 0.1421, with (12) behind it where n is not the same in all rows."""
-    count = int(row[f"{score.key}_num_questions"])
-    if count == 0:
-        return "-"
-    text = f"{row[f'{score.key}_accuracy']:.4f}"
-    if count > 1:
-        text += f" ± {row[f'{score.key}_standard_error']:.4f}"
-    return f"{text} ({count})" if with_count else text
+def _markdown(text: str) -> str:
+    """Text without a meaning of its own in Markdown or HTML."""
+    escaped = re.sub(r"([\\`*_{}\[\]<>|#~$])", r"\\\1", _one_line(text))
+    # Brackets of an interval are no link; keep them readable.
+    return re.sub(r"\\\[([-+.\d]+, [-+.\d]+)\\\]", r"[\1]", escaped).replace("&", "&amp;")
 
 
-def _aligned(grid: Grid) -> str:
+def _one_line(text: str) -> str:
+    return "".join(sign if sign.isprintable() else " " for sign in text)
+
+
+def _aligned(table: Table) -> str:
+    grid = [[_one_line(cell) for cell in row] for row in table.grid()]
     widths = [max(len(row[i]) for row in grid) for i in range(len(grid[0]))]
     grid = [grid[0], ["-" * width for width in widths], *grid[1:]]
     lines = []
     for row in grid:
-        padded = zip(row, widths, range(len(row)), strict=True)
-        cells = [cell.ljust(width) if i < 2 else cell.rjust(width) for cell, width, i in padded]
+        cells = [
+            cell.rjust(width) if column.show.is_number else cell.ljust(width)
+            for cell, width, column in zip(row, widths, table.columns, strict=True)
+        ]
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)

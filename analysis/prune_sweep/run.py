@@ -13,6 +13,8 @@ import pandas as pd
 
 from prune_sweep.archive import Archive
 from prune_sweep.benchmark import Benchmark
+from prune_sweep.study import Study
+from prune_sweep.variants import BASELINE, kinds_of
 
 
 class Run:
@@ -55,6 +57,11 @@ class Run:
         return pd.DataFrame(columns, index=names)
 
     @functools.cached_property
+    def kinds(self) -> pd.DataFrame:
+        """What each variant is: role, and the layer or the percent that goes with it."""
+        return kinds_of(self.variants, self.num_layers)
+
+    @functools.cached_property
     def benchmarks(self) -> Mapping[str, Benchmark]:
         """Benchmarks by name, in the order of the plan."""
         names = self._archive.benchmark_names()
@@ -95,6 +102,43 @@ class Run:
     def units(self) -> pd.DataFrame:
         """Attempts at units of work: unit, attempt, rank, host, started_s, elapsed_s, outcome."""
         return pd.DataFrame(self._archive.units()).rename_axis("event")
+
+    @functools.cached_property
+    def quarantined(self) -> pd.DataFrame:
+        """Questions that are not asked any more: benchmark, subject, doc_id, variants, reason."""
+        columns = self._archive.quarantined()
+        return pd.DataFrame(columns, columns=list(columns) or None).rename_axis("entry")
+
+    @property
+    def num_layers(self) -> int:
+        """Decoder layers of the unedited model."""
+        return int(self.attributes["num_layers"])
+
+    def study(self, benchmark: str, score: str | None = None, reference: str = BASELINE) -> Study:
+        """All that can be tested about a score; by default the benchmark's headline."""
+        found = self._benchmark(benchmark)
+        return Study(found, self.variants, self.num_layers, score, reference)
+
+    @functools.cached_property
+    def studies(self) -> tuple[Study, ...]:
+        """One for every score of every benchmark, against the baseline."""
+        return tuple(
+            self.study(name, score)
+            for name, benchmark in self.benchmarks.items()
+            for score in benchmark.scores
+        )
+
+    def compare(self, variant: str, reference: str = BASELINE) -> pd.DataFrame:
+        """Compare two variants on every score; see :func:`prune_sweep.comparison.compare_scores`.
+
+        One row for each score. A family is one pair, so nothing is adjusted for others.
+        """
+        parts = {}
+        for name, benchmark in self.benchmarks.items():
+            for score in benchmark.scores:
+                study = self.study(name, score, reference)
+                parts[study.label] = study.compare([variant]).reset_index(drop=True)
+        return pd.concat(parts, names=["score"]).droplevel(1)
 
     def _benchmark(self, name: str) -> Benchmark:
         if name not in self.benchmarks:

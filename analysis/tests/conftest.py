@@ -31,6 +31,12 @@ def sample_run() -> Iterator[prune_sweep.Run]:
         yield run
 
 
+@pytest.fixture
+def soak_or_quick(request: pytest.FixtureRequest) -> bool:
+    """Whether simulations may take long."""
+    return bool(request.config.getoption("--soak", default=False))
+
+
 @pytest.fixture(params=archives(), ids=lambda path: path.name)
 def any_path(request: pytest.FixtureRequest) -> Path:
     """The sample, and the demo run's archive where there is one."""
@@ -49,3 +55,12 @@ def edited(tmp_path: Path) -> Callable[[Callable[[h5py.File], None]], Path]:
         return path
 
     return edit
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Long tests run with --soak only, an option of the repository's tests."""
+    if config.getoption("--soak", default=False):
+        return
+    long = [item for item in items if item.get_closest_marker("soak")]
+    config.hook.pytest_deselected(items=long)
+    items[:] = [item for item in items if item not in long]

@@ -231,6 +231,11 @@ void write_benchmark(ArchiveGroup group, const BenchmarkRecords& records, const 
 void write_audit(ArchiveGroup group, const Audit& audit) {
   group.attribute("num_duplicates_compared", audit.num_duplicates_compared);
   group.attribute("num_duplicates_different", audit.num_duplicates_different);
+  group.attribute("variant_tokens", audit.variant_tokens);
+  group.attribute("at_work_s", audit.at_work_s);
+  group.attribute(
+      "variant_tokens_per_s",
+      audit.at_work_s > 0 ? static_cast<double>(audit.variant_tokens) / audit.at_work_s : 0.0);
   ArchiveGroup units = group.group("units");
   units.scale("event", audit.units.size());
   units.column("unit", each(audit.units, &UnitAudit::unit));
@@ -239,6 +244,13 @@ void write_audit(ArchiveGroup group, const Audit& audit) {
   units.column("host", each(audit.units, &UnitAudit::host));
   units.column("started_s", each(audit.units, &UnitAudit::started_s));
   units.column("elapsed_s", each(audit.units, &UnitAudit::elapsed_s));
+  units.column("idle_s", each(audit.units, &UnitAudit::idle_s));
+  for (size_t phase = 0; phase < kPhases.size(); ++phase) {
+    units.column(
+        std::string(kPhases[phase].name) + "_s", each(audit.units, [phase](const UnitAudit& unit) {
+          return unit.phases_s[phase];
+        }));
+  }
   units.column("outcome", each(audit.units, [](const UnitAudit& unit) {
                  return printable(unit.outcome, kMaxOutcomeBytes);
                }));

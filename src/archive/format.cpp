@@ -14,21 +14,21 @@ constexpr std::string_view kText = "UTF-8 string";
 
 /// A path of the format without the group it is in.
 struct Row {
-  std::string_view name;  ///< `@` begins an attribute's
+  std::string name;  ///< `@` begins an attribute's
   std::string_view type;
   std::string_view shape;
   std::string_view units;
-  std::string_view meaning;
+  std::string meaning;
 };
 
 void add(Entries& entries, const std::string& group, const std::vector<Row>& rows) {
   for (const Row& row : rows) {
     entries.push_back(
-        {group + "/" + std::string(row.name),
+        {group + "/" + row.name,
          std::string(row.type),
          std::string(row.shape),
          std::string(row.units),
-         std::string(row.meaning),
+         row.meaning,
          ""});
   }
 }
@@ -157,14 +157,22 @@ const std::vector<Row>& share_rows() {
   return kRows;
 }
 
-const std::vector<Row>& audit_rows() {
-  static const std::vector<Row> kRows{
+std::vector<Row> audit_rows() {
+  std::vector<Row> rows{
       {"@num_duplicates_compared",
        "int64",
        "scalar",
        "",
        "records that came a second time and were compared with the first"},
       {"@num_duplicates_different", "int64", "scalar", "", "those of them that differed"},
+      {"@variant_tokens",
+       "int64",
+       "scalar",
+       "",
+       "prompt and generated tokens of all records, as if every variant had answered every question "
+       "alone"},
+      {"@at_work_s", "float64", "scalar", "", "seconds during which at least one rank was at work"},
+      {"@variant_tokens_per_s", "float64", "scalar", "", "variant_tokens / at_work_s"},
       {"units/event", "int32", "[event]", "1", "dimension scale: 0, 1, 2 ..."},
       {"units/unit", "int32", "[event]", "1", "number of the unit in plan.json"},
       {"units/attempt", "int32", "[event]", "1", "number of the attempt at the unit"},
@@ -172,6 +180,11 @@ const std::vector<Row>& audit_rows() {
       {"units/host", kText, "[event]", "1", "host of the rank"},
       {"units/started_s", "float64", "[event]", "s", "since the run was first started"},
       {"units/elapsed_s", "float64", "[event]", "s", "how long the attempt took"},
+      {"units/idle_s",
+       "float64",
+       "[event]",
+       "s",
+       "that the rank had nothing to do before, since its last attempt in the same start"},
       {"units/outcome", kText, "[event]", "1", "`committed`, `failed: ...` or `lost: ...`"},
       {"quarantined/entry", "int32", "[entry]", "1", "dimension scale: 0, 1, 2 ..."},
       {"quarantined/benchmark", kText, "[entry]", "1", "of the question in quarantine"},
@@ -184,7 +197,15 @@ const std::vector<Row>& audit_rows() {
        "names of the variants that lack the question, separated by commas"},
       {"quarantined/reason", kText, "[entry]", "1", "what happened when it was asked"},
   };
-  return kRows;
+  for (const PhaseInfo& phase : kPhases) {
+    rows.push_back(
+        {"units/" + std::string(phase.name) + "_s",
+         "float64",
+         "[event]",
+         "s",
+         std::string(phase.description)});
+  }
+  return rows;
 }
 
 /// A record's column: a data set, or for text a group of its own.
@@ -221,7 +242,7 @@ void add_column(Entries& entries, const std::string& group, const Column& column
                    "byte",
                    "text (v, q) is bytes[offsets[v, q] : offsets[v, q + 1]]; empty where not "
                    "evaluated"},
-                  {"bytes", "uint8", "[byte]", "1", column.description},
+                  {"bytes", "uint8", "[byte]", "1", std::string(column.description)},
               });
         }
       },
@@ -248,7 +269,7 @@ std::vector<FormatEntry> format_entries() {
     for (const ShareColumn& column : share_columns(kind)) {
       add(entries,
           group + "/shares",
-          {{column.name, "float64", "[variant]", "1", column.description}});
+          {{std::string(column.name), "float64", "[variant]", "1", std::string(column.description)}});
     }
     add(entries, group + "/shares", share_rows());
   }

@@ -1,5 +1,6 @@
 #include <cstdio>
 
+#include "cli/job_inputs.hpp"
 #include "cli/options.hpp"
 #include "prune_sweep/core/digest.hpp"
 #include "prune_sweep/inputs/inputs.hpp"
@@ -9,11 +10,10 @@
 namespace prune_sweep {
 
 int command_check(const CommandLine& line) {
-  line.require_only({"digest"}, 1);
+  line.require_only({"digest", "shard"}, 1);
   const bool wants_digest = line.has("digest");
-  Job job = job_of(line);
-  RunDir(job.output_dir).require_usable();
-  const Inputs inputs = read_inputs(std::move(job));
+  RunDir(output_dir_of(line)).require_usable();
+  const Inputs inputs = read_job_inputs(line).inputs;
   const Plan plan = plan_of(inputs, WeightsCheck::kHeaders);
   std::printf(
       "model      %s: %s, %d layers, %ld parameters, weights finite\n",

@@ -8,6 +8,7 @@
 #include <cstdio>
 
 #include "cli/options.hpp"
+#include "cli/run_options.hpp"
 #include "prune_sweep/core/check.hpp"
 #include "prune_sweep/inputs/inputs.hpp"
 #include "prune_sweep/sweep/child_process.hpp"
@@ -20,13 +21,15 @@ constexpr std::string_view kHelp =
 
   [mpirun -n N] prune-sweep [run] [JOB.ini] [--section.key=value ...]
                                  evaluate all variants of the job; resumes by itself. No JOB: the bundled demo.
-                                 --deadline=TIME, --retry-failed, --no-gates: see README
+                                 --deadline=TIME, --shard=K/N, --retry-failed, --no-gates: see README
   prune-sweep plan [JOB.ini] [--json]
                                  variants, units, questions, cost, what sharing saves; loads no weights
   prune-sweep check [JOB.ini] [--digest]
                                  everything that can be known to fail; with --digest the weights' SHA-256 too
-  prune-sweep status RUN [--json] [--watch] [--exit-code]
+  prune-sweep status RUN [--json] [--watch] [--exit-code] [--records]
                                  how far a run is
+  prune-sweep submit [JOB.ini] [--nodes=N] [--gpus-per-node=G] [--time=HH:MM:SS] [--dry-run] ...
+                                 checks the job and gives it to SLURM; see slurm/README.md for all options
   prune-sweep explain RUN VARIANT
                                  why a variant is not done yet, or what happened to it
   prune-sweep verify RUN | ARCHIVE
@@ -39,6 +42,7 @@ constexpr std::string_view kHelp =
   prune-sweep score MODEL_DIR [--dtype float32|bfloat16] [--device cpu|cuda] [--drop L,...] [--magnitude PERCENT]
                                  JSON Lines: log-likelihoods, next tokens, generated text
   prune-sweep --print-default-job   a job file with every key
+  prune-sweep --print-output-dir [JOB.ini]   the run directory of a job
   prune-sweep --version | --help
 
 Exit status: 0 complete, 2 bad input, 3 partial, 74 disk, 75 stopped and resumable.
@@ -57,6 +61,7 @@ constexpr std::array kCommands{
     CommandRow{"tokenize", command_tokenize},
     CommandRow{"samples", command_samples},
     CommandRow{"explain", command_explain},
+    CommandRow{"submit", command_submit},
     CommandRow{"verify", command_verify},
     CommandRow{"pack", command_pack},
     CommandRow{"merge", command_merge},
@@ -105,6 +110,12 @@ int dispatch(int argc, char** argv) {
   }
   if (line.has("print-default-job")) {
     std::fputs(default_job_text(benchmark_keys()).c_str(), stdout);
+    return 0;
+  }
+  if (line.flags.erase("print-output-dir") > 0) {
+    line.command = "run";
+    line.require_only(run_options(), 1);
+    std::printf("%s\n", output_dir_of(line).c_str());
     return 0;
   }
   return take_command(line).run(line);

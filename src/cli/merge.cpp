@@ -60,10 +60,13 @@ Job merged_job(const std::vector<Source>& sources) {
       const auto known = std::find_if(variants.begin(), variants.end(), [&](const Variant& other) {
         return other.name == variant.name;
       });
-      if (known == variants.end()) {
+      if (known == variants.end() && variant.repeat > 0) {
+        variants.push_back(variant);
+        job.sweep.repeat_baseline = std::max(job.sweep.repeat_baseline, variant.repeat);
+      } else if (known == variants.end()) {
         variants.push_back(variant);
         job.sweep.variants.push_back({variant.name, job_edits_text(variant)});
-      } else if (effective_edits_text(known->edits) != effective_edits_text(variant.edits)) {
+      } else if (computed_text(*known) != computed_text(variant)) {
         bad_input(
             source.run.path().string() + ": variant " + variant.name + " is `" +
                 edits_text(variant.edits) + "`",

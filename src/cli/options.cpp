@@ -3,12 +3,23 @@
 #include <algorithm>
 
 #include "prune_sweep/core/check.hpp"
+#include "prune_sweep/core/shard.hpp"
 #include "prune_sweep/inputs/inputs.hpp"
 #include "prune_sweep/sweep/child_process.hpp"
 
 namespace prune_sweep {
 
 namespace fs = std::filesystem;
+
+namespace {
+
+bool takes_next_word(const CommandLine& line, const std::string& option) {
+  if (line.positional.empty() || line.positional.front() != "submit") return false;
+  const std::vector<std::string> names = submit_options_with_value();
+  return std::find(names.begin(), names.end(), option.substr(2)) != names.end();
+}
+
+}  // namespace
 
 void CommandLine::require_only(
     const std::vector<std::string>& allowed, size_t max_positional) const {
@@ -41,6 +52,10 @@ CommandLine parse_command_line(int argc, char** argv) {
     if (!argument.starts_with("--") || argument.size() == 2) {
       bad_input("'" + printable(argument) + "'", "is not an option", "Options begin with --.");
     }
+    if (i + 1 < argc && takes_next_word(line, argument)) {
+      argument += "=";
+      argument += argv[++i];
+    }
     const size_t equals = std::min(argument.find('='), argument.size());
     const std::string name = argument.substr(2, equals - 2);
     const bool has_value = equals < argument.size();
@@ -66,6 +81,12 @@ fs::path demo_job_path() {
 Job job_of(const CommandLine& line) {
   const fs::path path = line.positional.empty() ? demo_job_path() : fs::path(line.positional[0]);
   return read_job(path, line.overrides, benchmark_keys());
+}
+
+fs::path output_dir_of(const CommandLine& line) {
+  const fs::path dir = job_of(line).output_dir;
+  const auto shard = line.flags.find("shard");
+  return shard == line.flags.end() ? dir : shard_dir(dir, parse_shard(shard->second));
 }
 
 }  // namespace prune_sweep

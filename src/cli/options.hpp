@@ -32,6 +32,10 @@ CommandLine parse_command_line(int argc, char** argv);
 /// The job of the first positional argument, or the bundled demo job.
 Job job_of(const CommandLine& line);
 
+/// Where the job's run is: its output.dir, or that of the shard that --shard names. Reads no more
+/// than the job file.
+std::filesystem::path output_dir_of(const CommandLine& line);
+
 /// The job file that runs when none is named.
 std::filesystem::path demo_job_path();
 
@@ -48,5 +52,9 @@ int command_pack(const CommandLine& line);
 int command_verify(const CommandLine& line);
 int command_merge(const CommandLine& line);
 int command_explain(const CommandLine& line);
+int command_submit(const CommandLine& line);
+
+/// Options of `submit` that need a value: as sbatch's they may have it in the next word.
+std::vector<std::string> submit_options_with_value();
 
 }  // namespace prune_sweep

@@ -68,8 +68,14 @@ Audit audit_of(const Plan& plan, const History& history) {
          attempt.host,
          attempt.started_s - first_s,
          attempt.elapsed_s,
-         attempt.outcome});
+         attempt.outcome,
+         attempt.phases_s});
   }
+  std::vector<double> starts;
+  for (const StartEntry& start : history.starts) starts.push_back(start.started_s - first_s);
+  fill_idle(audit.units, starts);
+  audit.variant_tokens = history.records.variant_tokens();
+  audit.at_work_s = seconds_at_work(audit.units);
   for (const Quarantine& quarantine : history.quarantines) {
     audit.quarantined.push_back(audit_of(plan, quarantine));
   }

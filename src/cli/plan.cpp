@@ -1,6 +1,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "cli/job_inputs.hpp"
 #include "cli/options.hpp"
 #include "prune_sweep/inputs/inputs.hpp"
 
@@ -53,8 +54,8 @@ void print_text(const Plan& plan, const PlanCost& cost) {
 }  // namespace
 
 int command_plan(const CommandLine& line) {
-  line.require_only({"json"}, 1);
-  const Inputs inputs = read_inputs(job_of(line));
+  line.require_only({"json", "shard"}, 1);
+  const Inputs inputs = read_job_inputs(line).inputs;
   const Plan plan = plan_of(inputs, WeightsCheck::kNone);
   const PlanCost cost = plan_cost(plan);
   line.has("json") ? print_json(plan, cost) : print_text(plan, cost);

@@ -6,16 +6,19 @@
 #include <array>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "cli/job_inputs.hpp"
 #include "cli/options.hpp"
 #include "cli/run_options.hpp"
 #include "prune_sweep/core/check.hpp"
 #include "prune_sweep/core/signs.hpp"
 #include "prune_sweep/inputs/inputs.hpp"
 #include "prune_sweep/sweep/child_process.hpp"
+#include "prune_sweep/sweep/slurm.hpp"
 #include "prune_sweep/sweep/supervisor.hpp"
 
 namespace prune_sweep {
@@ -54,6 +57,21 @@ class JsonMessage final : public spdlog::custom_flag_formatter {
   }
 };
 
+/// Hands the status to the script that started the launcher, in the file that it named. Launchers
+/// do not hand it on, and some take any but 0 for a rank's failure, over which they end the others
+/// or stay themselves. Returns what this process is to end with.
+int hand_over(ExitStatus status) {
+  const char* path = std::getenv("PRUNE_SWEEP_END");
+  if (path == nullptr || *path == '\0') return static_cast<int>(status);
+  try {
+    write_file_atomically(path, std::to_string(static_cast<int>(status)) + "\n");
+    return 0;
+  } catch (const Error& error) {
+    spdlog::warn("{}", error.what());
+    return static_cast<int>(status);
+  }
+}
+
 /// Warnings and errors go to the console and, as JSON Lines, into the run directory.
 void add_log_file(const RunDir& run, int rank) {
   auto file = std::make_shared<spdlog::sinks::basic_file_sink_st>(run.log(rank).string());
@@ -90,10 +108,10 @@ void pack(const RunDir& run, const std::function<void()>& while_waiting) {
 RunRequest read_request(const CommandLine& line, double started_s) {
   line.require_only(run_options(), 1);
   const RunLimits limits = run_limits(line, started_s);
-  Job job = job_of(line);
-  const RunDir run(job.output_dir);
+  const Savings savings = savings_of(line);
+  const RunDir run(output_dir_of(line));
   run.require_usable();
-  const Inputs inputs = read_inputs(std::move(job));
+  const auto [job, inputs] = read_job_inputs(line);
   Plan plan = plan_of(inputs, WeightsCheck::kDigest);
   Gate gate;
   if (!line.has("no-gates")) {
@@ -103,22 +121,31 @@ RunRequest read_request(const CommandLine& line, double started_s) {
   }
   return {
       run,
-      resolved_job_text(inputs.job),
+      resolved_job_text(job),
       questions_digest(inputs.benchmarks),
+      end_ids_text(inputs.config),
       std::move(plan),
       line.text,
       PRUNE_SWEEP_VERSION,
       started_s,
       limits,
       line.has("retry-failed") ? QuarantineUse::kRetry : QuarantineUse::kKeep,
-      std::move(gate)};
+      std::move(gate),
+      line.has("allow-gpu-sharing"),
+      savings};
 }
 
-RunEnd run_rank_0(MpiLink& link, StopSignals& signals, const CommandLine& line, double started_s) {
+RunEnd run_rank_0(
+    MpiLink& link,
+    StopSignals& signals,
+    const Self& self,
+    const CommandLine& line,
+    double started_s) {
   try {
     const RunRequest request = read_request(line, started_s);
     request.run.create();
     add_log_file(request.run, link.rank());
+    if (const std::string job = own_slurm_job(); !job.empty()) note_slurm_job(request.run, job);
     std::printf(
         "%zu variants, %ld records in %zu units on %d rank%s -> %s\n",
         request.plan.variants.size(),
@@ -128,9 +155,10 @@ RunEnd run_rank_0(MpiLink& link, StopSignals& signals, const CommandLine& line, 
         link.size() == 1 ? "" : "s",
         request.run.path().c_str());
     std::fflush(stdout);
-    const RunEnd end = run_master_rank(link, signals, request, [&](const auto& while_waiting) {
-      pack(request.run, while_waiting);
-    });
+    const RunEnd end =
+        run_master_rank(link, signals, self, request, [&](const auto& while_waiting) {
+          pack(request.run, while_waiting);
+        });
     if (std::filesystem::exists(request.run.archive())) {
       std::printf("archive: %s\n", request.run.archive().c_str());
     }
@@ -146,18 +174,24 @@ RunEnd run_rank_0(MpiLink& link, StopSignals& signals, const CommandLine& line, 
 int command_run(const CommandLine& line) {
   const double started_s = now_s();
   StopSignals signals;
+  const Launch launch = detect_launch();
   // MPI wants the arguments only where an implementation takes some of its own from them; none of
   // ours are.
   MpiLink link(nullptr, nullptr);
   set_log_pattern(link.rank());
+  const Self self{
+      launch,
+      find_place(link.host_rank(), link.host_size()),
+      PRUNE_SWEEP_VERSION " (" PRUNE_SWEEP_GIT_COMMIT ")"};
   RunEnd end;
+  int exit_status = 0;
   if (link.rank() == 0) {
-    end = run_rank_0(link, signals, line, started_s);
+    end = run_rank_0(link, signals, self, line, started_s);
+    exit_status = hand_over(end.status);
     dismiss_workers(link, end.leave);
   } else {
-    end.leave = run_worker_rank(link, signals);
+    end.leave = run_worker_rank(link, signals, self);
   }
-  const int exit_status = static_cast<int>(end.status);
   if (end.leave == Leave::kAlone) link.leave_alone(exit_status);
   link.finalize(exit_status);
   return exit_status;

@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "prune_sweep/core/check.hpp"
+#include "prune_sweep/sweep/slurm.hpp"
 
 namespace prune_sweep {
 
@@ -46,9 +47,28 @@ double seconds_of(const std::string& name, const std::string& text) {
 }  // namespace
 
 std::vector<std::string> run_options() {
-  std::vector<std::string> names{"deadline", "retry-failed", "no-gates"};
+  std::vector<std::string> names{
+      "deadline", "retry-failed", "no-gates", "shard", "allow-gpu-sharing", "naive", "row-block"};
+  for (const SavingOption& option : kSavingOptions) names.emplace_back(option.name);
   for (const SecondsRow& row : kSeconds) names.emplace_back(row.name);
   return names;
+}
+
+Savings savings_of(const CommandLine& line) {
+  Savings savings;
+  for (const SavingOption& option : kSavingOptions) {
+    if (line.has("naive") || line.has(std::string(option.name))) savings.*option.member = Use::kOff;
+  }
+  if (const auto flag = line.flags.find("row-block"); flag != line.flags.end()) {
+    char* end = nullptr;
+    const long rows = std::strtol(flag->second.c_str(), &end, 10);
+    if (flag->second.empty() || *end != '\0' || rows < 16 || rows > 1'000'000) {
+      bad_input(
+          "--row-block=" + printable(flag->second), "rows must be a number in [16, 1000000]");
+    }
+    savings.row_block = static_cast<int32_t>(rows);
+  }
+  return savings;
 }
 
 RunLimits run_limits(const CommandLine& line, double started_s) {
@@ -60,9 +80,9 @@ RunLimits run_limits(const CommandLine& line, double started_s) {
   double span_s = 0;
   const auto deadline = line.flags.find("deadline");
   if (deadline != line.flags.end()) span_s = seconds_of("deadline", deadline->second);
-  if (const char* end = std::getenv("SLURM_JOB_END_TIME"); end != nullptr) {
-    const double slurm_s = std::strtod(end, nullptr) - started_s;
-    if (slurm_s > 0) span_s = span_s > 0 ? std::min(span_s, slurm_s) : slurm_s;
+  if (const auto end_s = allocation_end_s(); end_s && *end_s > started_s) {
+    const double slurm_s = *end_s - started_s;
+    span_s = span_s > 0 ? std::min(span_s, slurm_s) : slurm_s;
   }
   if (span_s > 0) limits.deadline_s = started_s + span_s - std::min(kTimeToPack_s, 0.1 * span_s);
   return limits;

@@ -34,6 +34,7 @@ po::options_description job_options(const std::vector<BenchmarkKeys>& known) {
   add("sweep.magnitude", text(kDefaultMagnitudes));
   add("sweep.magnitude-scope", text("tensor"));
   add("sweep.magnitude-embedding", text("false"));
+  add("sweep.repeat-baseline", text("0"));
   add(kVariantKey, po::value<std::vector<std::string>>());
   add("benchmarks.limit", text("all"));
   add("benchmarks.sample", text(""));
@@ -361,6 +362,7 @@ Job::Sweep read_sweep(const Values& values) {
   for (const std::string& line : values.lines(kVariantKey)) {
     sweep.variants.push_back(read_named_edits(line, values.source()));
   }
+  sweep.repeat_baseline = integer_in(values, "sweep.repeat-baseline", 0, 1000);
   return sweep;
 }
 
@@ -458,6 +460,9 @@ std::vector<Variant> enumerate_variants(const Job& job, int32_t num_layers) {
     const std::string where =
         job.source + ": " + kVariantKey + "=" + variant + ": " + printable(edits);
     variants.push_back({variant, parse_edits(edits, num_layers, job.sweep.scope, where)});
+  }
+  for (int32_t repeat = 1; repeat <= job.sweep.repeat_baseline; ++repeat) {
+    variants.push_back({repeat_name(repeat), {}, repeat});
   }
   std::set<std::string> names;
   for (const Variant& variant : variants) {

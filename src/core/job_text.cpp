@@ -130,6 +130,9 @@ std::string default_job_text(const std::vector<BenchmarkKeys>& known) {
           "magnitude-scope = tensor\n"
           "# Whether the embedding is pruned too. Only false is known so far.\n"
           "magnitude-embedding = false\n"
+          "# Copies of the baseline to compute once more, each by itself: what they differ by is the "
+          "noise of the machine.\n"
+          "repeat-baseline = 0\n"
           "# More variants, any number of lines, each NAME: LAYERS EDIT[, LAYERS EDIT ...]. Edits "
           "are\n"
           "# drop, drop-attention, drop-mlp and magnitude PERCENT.\n"
@@ -191,7 +194,7 @@ std::string resolved_job_text(const Job& job) {
   static constexpr std::string_view kScopes[] = {"tensor", "row", "global"};
   text << (levels.empty() ? "none" : listed(levels))
        << "\nmagnitude-scope = " << kScopes[static_cast<size_t>(job.sweep.scope)]
-       << "\nmagnitude-embedding = false\n";
+       << "\nmagnitude-embedding = false\nrepeat-baseline = " << job.sweep.repeat_baseline << "\n";
   for (const auto& [variant, edits] : job.sweep.variants) {
     text << "variant = " << variant << ": " << edits << "\n";
   }

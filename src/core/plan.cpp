@@ -13,7 +13,7 @@ namespace prune_sweep {
 namespace {
 
 /// Changes when the engine's arithmetic changes: records of another engine are other records.
-constexpr std::string_view kEngineVersion = "1";
+constexpr std::string_view kEngineVersion = "2";
 
 /// Largest group of variants, in passes through the whole model: four and a half make four groups
 /// of 28 single drops, which cost 12 % more layer passes than one group (454 to 406) and spread
@@ -79,11 +79,13 @@ std::vector<int32_t> grouping_order(const Plan& plan) {
 }
 
 /// Groups of variants that are computed together, each in the plan's order. A variant that is the
-/// same model as an earlier one joins that one, where it costs nothing.
+/// same model as an earlier one joins that one, where it costs nothing; a copy that is to be
+/// computed by itself is a group by itself.
 std::vector<std::vector<int32_t>> group_variants(const Plan& plan) {
   std::vector<std::vector<int32_t>> groups;
   std::map<std::string, size_t> group_of_model;
   for (const int32_t variant : grouping_order(plan)) {
+    if (plan.variants[static_cast<size_t>(variant)].repeat > 0) continue;
     const std::string model =
         effective_edits_text(plan.variants[static_cast<size_t>(variant)].edits);
     const auto same = group_of_model.find(model);
@@ -96,6 +98,9 @@ std::vector<std::vector<int32_t>> group_variants(const Plan& plan) {
     group_of_model[model] = groups.size() - 1;
   }
   for (std::vector<int32_t>& group : groups) std::sort(group.begin(), group.end());
+  for (int32_t variant = 0; variant < std::ssize(plan.variants); ++variant) {
+    if (plan.variants[static_cast<size_t>(variant)].repeat > 0) groups.push_back({variant});
+  }
   return groups;
 }
 
@@ -258,7 +263,7 @@ std::vector<std::vector<std::string>> variant_keys(const Plan& plan) {
                                 .field(plan.context.tokenizer_sha256)
                                 .field(name(plan.context.dtype))
                                 .field(plan.context.device)
-                                .field(effective_edits_text(variant.edits))
+                                .field(computed_text(variant))
                                 .field(benchmark.name)
                                 .field(benchmark.rules)
                                 .field(std::to_string(benchmark.max_new_tokens))

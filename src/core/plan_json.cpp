@@ -151,7 +151,8 @@ Plan plan_from(const Json& json, const std::string& source) {
              row.at("edits").get<std::string>(),
              plan.shape.num_layers,
              MagnitudeScope::kTensor,
-             source)});
+             source),
+         row.value("repeat", 0)});
   }
   for (const Json& row : json.at("benchmarks")) {
     plan.benchmarks.push_back(benchmark_from(row, source));
@@ -173,6 +174,7 @@ std::string plan_to_json(const Plan& plan) {
   Json variants = Json::array();
   for (const Variant& variant : plan.variants) {
     variants.push_back({{"name", variant.name}, {"edits", edits_text(variant.edits)}});
+    if (variant.repeat > 0) variants.back()["repeat"] = variant.repeat;
   }
   Json benchmarks = Json::array();
   for (const BenchmarkPlan& benchmark : plan.benchmarks) benchmarks.push_back(to_json(benchmark));

@@ -1,5 +1,6 @@
 #include "prune_sweep/core/record_table.hpp"
 
+#include <algorithm>
 #include <stdexcept>
 
 namespace prune_sweep {
@@ -7,7 +8,10 @@ namespace prune_sweep {
 RecordTable::RecordTable(const Plan& plan) : num_records_by_variant_(plan.variants.size(), 0) {
   for (const BenchmarkPlan& benchmark : plan.benchmarks) {
     const size_t num_questions = benchmark.questions.size();
-    benchmarks_.push_back({benchmark.kind, num_questions, {}});
+    benchmarks_.push_back({benchmark.kind, num_questions, {}, {}});
+    for (const QuestionInfo& question : benchmark.questions) {
+      benchmarks_.back().prompt_tokens.push_back(question.prompt_tokens);
+    }
     benchmarks_.back().records.resize(plan.variants.size() * num_questions);
     questions_per_variant_ += static_cast<int64_t>(num_questions);
   }
@@ -30,6 +34,8 @@ RecordTable::Insert RecordTable::insert(RecordIndex at, Record record) {
   if (place) {
     return *place == record ? Insert::kSame : Insert::kDifferent;
   }
+  variant_tokens_ += benchmark.prompt_tokens[static_cast<size_t>(at.question)] +
+                     std::max(0, record.generated_tokens);
   place = std::move(record);
   ++num_records_;
   ++num_records_by_variant_.at(static_cast<size_t>(at.variant));

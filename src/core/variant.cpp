@@ -241,6 +241,11 @@ std::string effective_edits_text(const std::vector<Edit>& edits) {
   return edits_text(effective);
 }
 
+std::string computed_text(const Variant& variant) {
+  const std::string model = effective_edits_text(variant.edits);
+  return variant.repeat == 0 ? model : model + " repeat " + std::to_string(variant.repeat);
+}
+
 std::vector<Edit> parse_edits(
     std::string_view text, int32_t num_layers, MagnitudeScope scope, std::string_view where) {
   return EditParser(text, num_layers, scope, where).parse();
@@ -267,6 +272,10 @@ std::vector<int32_t> parse_layers(
 
 std::string drop_name(int32_t layer) {
   return (layer < 10 ? "drop-0" : "drop-") + std::to_string(layer);
+}
+
+std::string repeat_name(int32_t repeat) {
+  return std::string(kBaseline) + "-repeat-" + std::to_string(repeat);
 }
 
 std::string magnitude_name(Percent amount) {

@@ -13,14 +13,14 @@ namespace prune_sweep {
 namespace {
 
 /// Prompts, with what of the solutions is fed to the model: all tokens but the last.
-PackedRows pack_prompts(std::span<const GenerationRequest> requests) {
+PackedRows pack_prompts(std::span<const GenerationRequest> requests, Use prefix) {
   std::vector<std::vector<int32_t>> sequences;
   for (const GenerationRequest& request : requests) {
     std::vector<int32_t>& ids = sequences.emplace_back(request.prompt);
     if (request.solution.empty()) continue;
     ids.insert(ids.end(), request.solution.begin(), request.solution.end() - 1);
   }
-  return pack_rows(sequences);
+  return pack_rows(sequences, prefix);
 }
 
 /// Tokens whose keys and values are stored: all that are generated but the last.
@@ -72,14 +72,17 @@ class Generator {
       const EditedLayer& edited_layer,
       const StreamTree& tree,
       std::span<const GenerationRequest> requests,
-      const Tokenizer& tokenizer)
+      const Tokenizer& tokenizer,
+      Use prefix,
+      PhaseClock& clock)
       : decoder_(decoder),
         head_(head),
         edited_layer_(edited_layer),
         tree_(tree),
         requests_(requests),
         tokenizer_(tokenizer),
-        packed_(pack_prompts(requests)),
+        clock_(clock),
+        packed_(pack_prompts(requests, prefix)),
         layout_(packed_),
         capacity_(stored_tokens(requests)),
         answers_(tree.levels.back().size(), std::vector<Generation>(requests.size())) {}
@@ -121,7 +124,8 @@ class Generator {
     const auto num_requests = static_cast<int64_t>(requests_.size());
     const int64_t num_solution_rows = std::ssize(wanted) - num_requests;
     StreamStates states =
-        run_streams(decoder_, edited_layer_, tree_, layout_, std::move(wanted), KeepKv::kYes);
+        run_streams(
+            decoder_, edited_layer_, tree_, layout_, std::move(wanted), KeepKv::kYes, clock_);
     prompt_kv_ = std::move(states.kv);
 
     std::vector<at::Tensor> hidden;
@@ -147,6 +151,7 @@ class Generator {
     for (const GenerationRequest& request : requests_) {
       for (const int32_t id : request.solution) targets.push_back({std::ssize(targets), id});
     }
+    const InPhase in_head(clock_, Phase::kHead);
     const std::vector<LmHead::Score> tokens = head_.score(hidden, targets);
     size_t next = 0;
     for (size_t i = 0; i < requests_.size(); ++i) {
@@ -170,7 +175,7 @@ class Generator {
 
   /// The next token of every row; returns the rows that go on with theirs.
   std::vector<Row> take(const at::Tensor& hidden, const std::vector<Row>& rows) {
-    const std::vector<int32_t> ids = head_.greedy(hidden);
+    const std::vector<int32_t> ids = greedy_ids(hidden);
     std::vector<Row> going_on;
     for (size_t i = 0; i < rows.size(); ++i) {
       Row row = rows[i];
@@ -186,6 +191,11 @@ class Generator {
       if (!is_finished_by(row)) going_on.push_back(row);
     }
     return going_on;
+  }
+
+  std::vector<int32_t> greedy_ids(const at::Tensor& hidden) {
+    const InPhase in_head(clock_, Phase::kHead);
+    return head_.greedy(hidden);
   }
 
   /// Adds the row's token to its answer.
@@ -209,6 +219,7 @@ class Generator {
 
   /// All rows' tokens through all layers: [rows, hidden].
   at::Tensor step(const std::vector<Row>& rows) {
+    const InPhase in_decode(clock_, Phase::kDecode);
     std::vector<int32_t> ids;
     std::vector<int32_t> positions;
     for (const Row& row : rows) {
@@ -289,6 +300,7 @@ class Generator {
   const StreamTree& tree_;
   std::span<const GenerationRequest> requests_;
   const Tokenizer& tokenizer_;
+  PhaseClock& clock_;
   PackedRows packed_;
   KvLayout layout_;
   int64_t capacity_;                              // tokens per slot
@@ -306,16 +318,19 @@ std::vector<std::vector<Generation>> generate_streams(
     const EditedLayer& edited_layer,
     const StreamTree& tree,
     std::span<const GenerationRequest> requests,
-    const Tokenizer& tokenizer) {
-  return Generator(decoder, head, edited_layer, tree, requests, tokenizer).run();
+    const Tokenizer& tokenizer,
+    Use prefix,
+    PhaseClock& clock) {
+  return Generator(decoder, head, edited_layer, tree, requests, tokenizer, prefix, clock).run();
 }
 
 int64_t generation_kv_bytes(
     const ModelConfig& config,
     const StreamTree& tree,
     std::span<const GenerationRequest> requests,
+    Use prefix,
     int64_t element_bytes) {
-  const PackedRows packed = pack_prompts(requests);
+  const PackedRows packed = pack_prompts(requests, prefix);
   const int64_t blocks = KvLayout(packed).num_blocks() * count_passes(tree).attention;
   const int64_t own_rows = std::ssize(tree.levels.back()) * std::ssize(requests) *
                            stored_tokens(requests) * config.num_layers;

@@ -21,13 +21,16 @@ std::vector<std::vector<Generation>> generate_streams(
     const EditedLayer& edited_layer,
     const StreamTree& tree,
     std::span<const GenerationRequest> requests,
-    const Tokenizer& tokenizer);
+    const Tokenizer& tokenizer,
+    Use prefix,
+    PhaseClock& clock);
 
 /// Bytes of keys and values that generate_streams() would hold.
 int64_t generation_kv_bytes(
     const ModelConfig& config,
     const StreamTree& tree,
     std::span<const GenerationRequest> requests,
+    Use prefix,
     int64_t element_bytes);
 
 }  // namespace prune_sweep

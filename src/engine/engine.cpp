@@ -14,6 +14,7 @@
 #include "engine/decoder.hpp"
 #include "engine/lm_head.hpp"
 #include "engine/loglik.hpp"
+#include "engine/phase_clock.hpp"
 #include "engine/pruner.hpp"
 #include "engine/streams.hpp"
 #include "engine/weights.hpp"
@@ -25,10 +26,6 @@ namespace {
 
 /// Keys and values that generation holds at once; a unit that needs more is taken in parts.
 constexpr int64_t kMaxKvBytes = int64_t{1} << 30;
-
-/// Rows that go through a sublayer together: enough for the products' full rate, few enough for what
-/// lies between two of them to stay in the cache.
-constexpr int64_t kRowBlock = 1024;
 
 at::ScalarType scalar_type(DType dtype) {
   return dtype == DType::kBfloat16 ? at::kBFloat16 : at::kFloat;
@@ -44,7 +41,12 @@ at::Device find_device(DeviceKind kind) {
 
 /// Variants that may share streams, as indices. A global magnitude edit means another thing in a
 /// variant where other layers have it too, so only variants with the same global edits go together.
-std::vector<std::vector<size_t>> shareable(std::span<const Variant> variants) {
+std::vector<std::vector<size_t>> shareable(std::span<const Variant> variants, Use fork) {
+  if (fork == Use::kOff) {
+    std::vector<std::vector<size_t>> alone;
+    for (size_t i = 0; i < variants.size(); ++i) alone.push_back({i});
+    return alone;
+  }
   std::map<std::string, std::vector<size_t>> by_global_edits;
   for (size_t i = 0; i < variants.size(); ++i) {
     std::vector<Edit> global;
@@ -92,9 +94,9 @@ auto for_variants(std::span<const Variant> variants, int32_t num_layers, Work wo
 /// Calls `work`(variants) for groups that may share streams and puts the answers in the variants'
 /// order.
 template <typename Work>
-auto for_groups(std::span<const Variant> variants, Work work) {
+auto for_groups(std::span<const Variant> variants, Use fork, Work work) {
   decltype(work(std::vector<Variant>{})) all(variants.size());
-  for (const std::vector<size_t>& group : shareable(variants)) {
+  for (const std::vector<size_t>& group : shareable(variants, fork)) {
     auto part = work(picked(variants, group));
     for (size_t i = 0; i < group.size(); ++i) all[group[i]] = std::move(part[i]);
   }
@@ -109,6 +111,7 @@ struct Engine::State {
       const EngineSettings& settings,
       std::function<void()> progress)
       : config(read_model_config(model_dir)),
+        savings(settings.savings),
         on_progress(std::move(progress)),
         weights(
             Checkpoint::open(model_dir, config),
@@ -116,7 +119,7 @@ struct Engine::State {
             scalar_type(settings.dtype),
             find_device(settings.device)),
         edited_layers(weights),
-        decoder(config, weights, kRowBlock, on_progress),
+        decoder(config, weights, settings.savings.row_block, on_progress),
         head(config, weights, on_progress) {}
 
   /// Edited layers of variants that may share streams.
@@ -128,6 +131,7 @@ struct Engine::State {
         return own != nullptr && *own == edit;
       };
       const Variant& variant = *std::find_if(variants.begin(), variants.end(), has_edit);
+      const InPhase in_edit(clock, Phase::kEdit);
       return edited_layers.get(edit, decided_together(variant, edit));
     };
   }
@@ -157,7 +161,8 @@ struct Engine::State {
       const Tokenizer& tokenizer) {
     const StreamTree tree = build_stream_tree(variants, config.num_layers);
     const auto element_bytes = static_cast<int64_t>(weights.embedding().element_size());
-    const bool kv_fits = generation_kv_bytes(config, tree, requests, element_bytes) <= kMaxKvBytes;
+    const bool kv_fits =
+        generation_kv_bytes(config, tree, requests, savings.prefix, element_bytes) <= kMaxKvBytes;
     const bool edits_fit = num_edited_layers(tree) <= edited_layers.capacity();
 
     if (variants.size() > 1 && (!edits_fit || (!kv_fits && requests.size() == 1))) {
@@ -167,7 +172,7 @@ struct Engine::State {
       std::move(more.begin(), more.end(), std::back_inserter(answers));
       return answers;
     }
-    if (requests.size() > 1 && !kv_fits) {
+    if (requests.size() > 1 && (!kv_fits || savings.batch_decode == Use::kOff)) {
       const size_t half = requests.size() / 2;
       auto answers = generate(variants, requests.first(half), tokenizer);
       auto more = generate(variants, requests.subspan(half), tokenizer);
@@ -177,11 +182,21 @@ struct Engine::State {
       return answers;
     }
     return for_variants(variants, config.num_layers, [&](const StreamTree& its_tree) {
-      return generate_streams(decoder, head, edited_layer(variants), its_tree, requests, tokenizer);
+      return generate_streams(
+          decoder,
+          head,
+          edited_layer(variants),
+          its_tree,
+          requests,
+          tokenizer,
+          savings.prefix,
+          clock);
     });
   }
 
   ModelConfig config;
+  Savings savings;
+  PhaseClock clock;
   std::function<void()> on_progress;
   Weights weights;
   EditedLayers edited_layers;
@@ -202,6 +217,8 @@ Engine::~Engine() = default;
 
 const ModelConfig& Engine::config() const { return state_->config; }
 
+PhaseSeconds Engine::take_phases() { return state_->clock.take(); }
+
 std::string Engine::torch_version() { return TORCH_VERSION; }
 
 std::vector<std::vector<std::vector<ContinuationScore>>> Engine::loglik(
@@ -217,10 +234,16 @@ std::vector<std::vector<std::vector<ContinuationScore>>> Engine::loglik(
     }
   }
   if (requests.empty()) return {variants.size(), std::vector<std::vector<ContinuationScore>>{}};
-  return for_groups(variants, [&](const std::vector<Variant>& group) {
+  return for_groups(variants, state_->savings.fork, [&](const std::vector<Variant>& group) {
     return for_variants(group, state_->config.num_layers, [&](const StreamTree& tree) {
       return score_streams(
-          state_->decoder, state_->head, state_->edited_layer(group), tree, requests);
+          state_->decoder,
+          state_->head,
+          state_->edited_layer(group),
+          tree,
+          requests,
+          state_->savings.prefix,
+          state_->clock);
     });
   });
 }
@@ -236,7 +259,10 @@ std::vector<std::vector<Generation>> Engine::generate(
     if (!requests[i].solution.empty()) state_->require_ids(requests[i].solution, 0, i);
   }
   if (requests.empty()) return {variants.size(), std::vector<Generation>{}};
-  return for_groups(variants, [&](const std::vector<Variant>& group) {
+  // One answer after the other: nothing of a batch is left.
+  const bool is_batch = state_->savings.batch_decode == Use::kOn;
+  const Use fork = is_batch ? state_->savings.fork : Use::kOff;
+  return for_groups(variants, fork, [&](const std::vector<Variant>& group) {
     return state_->generate(group, requests, tokenizer);
   });
 }
@@ -255,7 +281,8 @@ std::vector<std::pair<int32_t, float>> Engine::next_token(
       tree,
       KvLayout(packed),
       {packed.num_rows() - 1},
-      KeepKv::kNo);
+      KeepKv::kNo,
+      state_->clock);
   const std::vector<float> logprobs = state_->head.logprobs(states.hidden.front());
 
   std::vector<int32_t> order(logprobs.size());

@@ -79,9 +79,11 @@ std::vector<std::vector<std::vector<ContinuationScore>>> score_streams(
     const LmHead& head,
     const EditedLayer& edited_layer,
     const StreamTree& tree,
-    std::span<const LoglikRequest> requests) {
+    std::span<const LoglikRequest> requests,
+    Use prefix,
+    PhaseClock& clock) {
   const ReadPlan plan = make_plan(requests);
-  const PackedRows packed = pack_rows(plan.sequences);
+  const PackedRows packed = pack_rows(plan.sequences, prefix);
   NeededRows needed;
   std::vector<LmHead::Target> targets;  // of one stream
   for (const auto& request : plan.reads) {
@@ -94,13 +96,14 @@ std::vector<std::vector<std::vector<ContinuationScore>>> score_streams(
 
   const KvLayout layout(packed);
   const StreamStates states =
-      run_streams(decoder, edited_layer, tree, layout, needed.rows(), KeepKv::kNo);
+      run_streams(decoder, edited_layer, tree, layout, needed.rows(), KeepKv::kNo, clock);
   std::vector<LmHead::Target> all_targets;
   for (int64_t stream = 0; stream < std::ssize(states.hidden); ++stream) {
     const int64_t first = stream * std::ssize(needed.rows());
     for (const LmHead::Target& target : targets)
       all_targets.push_back({first + target.row, target.id});
   }
+  const InPhase in_head(clock, Phase::kHead);
   const std::vector<LmHead::Score> tokens = head.score(at::cat(states.hidden), all_targets);
 
   std::vector<std::vector<std::vector<ContinuationScore>>> scores(states.hidden.size());

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine/lm_head.hpp"
+#include "engine/phase_clock.hpp"
 #include "engine/streams.hpp"
 #include "prune_sweep/engine/engine.hpp"
 
@@ -18,7 +19,9 @@ std::vector<std::vector<std::vector<ContinuationScore>>> score_streams(
     const LmHead& head,
     const EditedLayer& edited_layer,
     const StreamTree& tree,
-    std::span<const LoglikRequest> requests);
+    std::span<const LoglikRequest> requests,
+    Use prefix,
+    PhaseClock& clock);
 
 /// The score of a continuation from those of its tokens.
 ContinuationScore add_up(std::span<const LmHead::Score> tokens);

@@ -27,7 +27,7 @@ int64_t PackedRows::row_of(size_t index, int64_t position) const {
   return sequences[index].first_row + position - prefix_len;
 }
 
-PackedRows pack_rows(std::span<const std::vector<int32_t>> sequences) {
+PackedRows pack_rows(std::span<const std::vector<int32_t>> sequences, Use prefix) {
   PackedRows rows;
   const auto append = [&rows](const std::vector<int32_t>& ids, size_t begin, size_t end) {
     for (size_t i = begin; i < end; ++i) {
@@ -35,7 +35,7 @@ PackedRows pack_rows(std::span<const std::vector<int32_t>> sequences) {
       rows.positions.push_back(static_cast<int32_t>(i));
     }
   };
-  const size_t prefix_len = shared_length(sequences);
+  const size_t prefix_len = prefix == Use::kOn ? shared_length(sequences) : 0;
   if (prefix_len > 0) append(sequences.front(), 0, prefix_len);
   rows.prefix_len = static_cast<int64_t>(prefix_len);
   for (const std::vector<int32_t>& ids : sequences) {

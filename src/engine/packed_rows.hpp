@@ -6,6 +6,8 @@
 #include <span>
 #include <vector>
 
+#include "prune_sweep/core/savings.hpp"
+
 namespace prune_sweep {
 
 /// First the prefix that all sequences share, then each sequence's own rows, one sequence behind
@@ -27,7 +29,9 @@ struct PackedRows {
   int64_t row_of(size_t index, int64_t position) const;
 };
 
-/// Packs token sequences, none empty. At least one row of each is its own.
-PackedRows pack_rows(std::span<const std::vector<int32_t>> sequences);
+/// Packs token sequences, none empty. At least one row of each is its own; without the use of a
+/// prefix all are.
+PackedRows pack_rows(
+    std::span<const std::vector<int32_t>> sequences, Use prefix = Use::kOn);
 
 }  // namespace prune_sweep

@@ -126,8 +126,20 @@ StreamStates run_streams(
     const StreamTree& tree,
     const KvLayout& layout,
     std::vector<int64_t> wanted_rows,
-    KeepKv keep_kv) {
-  return StreamRun(decoder, edited_layer, tree, layout, std::move(wanted_rows), keep_kv).run();
+    KeepKv keep_kv,
+    PhaseClock& clock) {
+  const double before_s = clock.seconds_in(Phase::kQuestions);
+  StreamStates states;
+  {
+    const InPhase in_layers(clock, Phase::kQuestions);
+    states =
+        StreamRun(decoder, edited_layer, tree, layout, std::move(wanted_rows), keep_kv).run();
+  }
+  const PackedRows& packed = layout.packed();
+  const double share =
+      static_cast<double>(packed.prefix_len) / static_cast<double>(packed.num_rows());
+  clock.move_share(Phase::kQuestions, before_s, share, Phase::kPrefix);
+  return states;
 }
 
 }  // namespace prune_sweep

@@ -12,6 +12,7 @@
 
 #include "engine/decoder.hpp"
 #include "engine/packed_rows.hpp"
+#include "engine/phase_clock.hpp"
 #include "prune_sweep/core/stream_tree.hpp"
 
 namespace prune_sweep {
@@ -36,7 +37,8 @@ StreamStates run_streams(
     const StreamTree& tree,
     const KvLayout& layout,
     std::vector<int64_t> wanted_rows,
-    KeepKv keep_kv);
+    KeepKv keep_kv,
+    PhaseClock& clock);
 
 /// Indices of `items` whose edits are equal, in groups; in the order of first appearance.
 template <typename Items, typename EditOf>

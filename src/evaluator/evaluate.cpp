@@ -8,6 +8,8 @@
 
 #include "prune_sweep/benchmarks/repetition.hpp"
 #include "prune_sweep/core/check.hpp"
+#include "prune_sweep/inputs/local_paths.hpp"
+#include "prune_sweep/model/checkpoint.hpp"
 
 namespace prune_sweep {
 
@@ -22,14 +24,31 @@ std::string host_name() {
   return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
 }
 
+/// As on rank 0's host, wherever it lies here, or nothing is computed.
+void require_same(const std::string& own, const std::string& wanted, const std::string& what) {
+  if (own == wanted) return;
+  bad_input(
+      host_name() + ": " + what,
+      "differs from that of rank 0's host",
+      "Give all hosts the same files.");
+}
+
 Inputs inputs_of(const Setup& setup) {
-  Inputs inputs =
-      read_inputs(parse_job(setup.job_text, "job.ini of the run", "/", {}, benchmark_keys()));
-  if (questions_digest(inputs.benchmarks) != setup.questions_sha256) {
-    bad_input(
-        host_name() + ": benchmark data",
-        "differ from those of rank 0's host",
-        "Give all hosts the same files.");
+  Inputs inputs = read_inputs(
+      on_this_host(parse_job(setup.job_text, "job.ini of the run", "/", {}, benchmark_keys())));
+  const std::string model = inputs.job.model.path.string();
+  require_same(
+      questions_digest(inputs.benchmarks),
+      setup.questions_sha256,
+      "what the benchmarks' files ask");
+  require_same(inputs.tokenizer.sha256(), setup.tokenizer_sha256, model + "/tokenizer.json");
+  require_same(
+      end_ids_text(inputs.config), setup.end_ids, model + ": what ends an answer (eos_token_id)");
+  if (!setup.model_sha256.empty()) {
+    require_same(
+        Checkpoint::open(model, inputs.config).sha256(),
+        setup.model_sha256,
+        model + ": config.json or weights");
   }
   return inputs;
 }
@@ -79,7 +98,7 @@ Evaluator::Evaluator(const Setup& setup, std::function<void()> on_progress)
       resolve_device(inputs_.job) == "cuda" ? DeviceKind::kCuda : DeviceKind::kCpu;
   engine_ = std::make_unique<Engine>(
       inputs_.job.model.path,
-      EngineSettings{inputs_.job.model.dtype, device, setup.num_threads},
+      EngineSettings{inputs_.job.model.dtype, device, setup.num_threads, setup.savings},
       std::move(on_progress));
   load_s_ = now_s() - started_s_;
 }
@@ -108,10 +127,12 @@ Result Evaluator::evaluate(const Lease& lease) {
              "lease")});
   }
   Result result{lease.unit, lease.attempt, 0, (*benchmark)->kind(), {}};
+  engine_->take_phases();  // what an earlier lease that failed has left
   result.records = result.kind == BenchmarkKind::kMultipleChoice
                        ? score_choices(**benchmark, variants, lease.questions)
                        : generate_answers(**benchmark, variants, lease.questions);
   result.elapsed_s = now_s() - start_s;
+  result.phases_s = engine_->take_phases();
   return result;
 }
 

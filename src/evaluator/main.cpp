@@ -1,7 +1,6 @@
 /// prune-sweep-evaluator: the program that computes. `serve` is a supervisor's child and takes
 /// leases over the socket that it inherits; `score` answers JSON Lines.
 #include <malloc.h>
-#include <sched.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -9,7 +8,6 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <deque>
 #include <optional>
 #include <string_view>
@@ -17,6 +15,7 @@
 
 #include "evaluator/faults.hpp"
 #include "prune_sweep/core/check.hpp"
+#include "prune_sweep/core/cores.hpp"
 #include "prune_sweep/evaluator/evaluate.hpp"
 #include "prune_sweep/evaluator/score.hpp"
 #include "prune_sweep/protocol/channel.hpp"
@@ -35,9 +34,7 @@ void detach_from_launcher(pid_t supervisor) {
   // The supervisor may have died before the call above took effect.
   if (::getppid() != supervisor) std::_Exit(static_cast<int>(ExitStatus::kInternal));
   for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2}) std::signal(signal, SIG_IGN);
-  cpu_set_t all;
-  std::memset(&all, 0xff, sizeof all);
-  ::sched_setaffinity(0, sizeof all, &all);
+  unbind_from_cores();
 }
 
 /// Thrown at a batch's end when the lease is no longer wanted.

@@ -31,9 +31,7 @@ std::string rules_text(
   if (!style.empty()) text += "; " + style;
   if (info.kind == BenchmarkKind::kGeneration) {
     // generation_config.json has them, which the digest of the model leaves out.
-    std::vector<std::string> ids;
-    for (const int32_t id : config.eos_ids) ids.push_back(std::to_string(id));
-    text += "; ends at " + listed(ids);
+    text += "; ends at " + end_ids_text(config);
   }
   return text;
 }
@@ -163,6 +161,12 @@ Plan plan_of(const Inputs& inputs, WeightsCheck weights) {
       std::move(context), model_shape(inputs.config), std::move(variants), std::move(benchmarks));
   plan.gates = inputs.job.gates;
   return plan;
+}
+
+std::string end_ids_text(const ModelConfig& config) {
+  std::vector<std::string> ids;
+  for (const int32_t id : config.eos_ids) ids.push_back(std::to_string(id));
+  return listed(ids);
 }
 
 std::string questions_digest(const std::vector<std::unique_ptr<Benchmark>>& benchmarks) {

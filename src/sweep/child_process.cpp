@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -29,18 +30,26 @@ void spawn_check(int error_number, std::string_view call) {
 }
 
 /// The environment without what would make the child take itself for a rank. OpenMP threads that
-/// wait must not spin: there may be more ranks than cores.
-std::vector<std::string> child_environment() {
-  std::vector<std::string> variables;
+/// wait must not spin: there may be more ranks than cores. `variables` take the place of those of
+/// the same name.
+std::vector<std::string> child_environment(std::vector<std::string> variables) {
+  variables.emplace_back("OMP_WAIT_POLICY=PASSIVE");
+  const size_t num_own = variables.size();
+  const auto is_replaced = [&](std::string_view variable) {
+    const std::string_view name = variable.substr(0, variable.find('=') + 1);
+    return std::any_of(
+        variables.begin(),
+        variables.begin() + static_cast<std::ptrdiff_t>(num_own),
+        [&](const std::string& own) { return own.starts_with(name); });
+  };
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const std::string_view variable(*entry);
     if (variable.starts_with("OMPI_") || variable.starts_with("PMIX_") ||
-        variable.starts_with("PMI_") || variable.starts_with("OMP_WAIT_POLICY=")) {
+        variable.starts_with("PMI_") || is_replaced(variable)) {
       continue;
     }
     variables.emplace_back(variable);
   }
-  variables.emplace_back("OMP_WAIT_POLICY=PASSIVE");
   return variables;
 }
 
@@ -88,11 +97,12 @@ class SpawnOptions {
 ChildProcess::ChildProcess(
     const std::filesystem::path& program,
     const std::vector<std::string>& arguments,
-    std::optional<int> channel_fd) {
+    std::optional<int> channel_fd,
+    std::vector<std::string> variables) {
   const SpawnOptions options(channel_fd);
   std::vector<std::string> argument_texts{program.string()};
   argument_texts.insert(argument_texts.end(), arguments.begin(), arguments.end());
-  std::vector<std::string> variables = child_environment();
+  variables = child_environment(std::move(variables));
   const int result = posix_spawn(
       &pid_,
       program.c_str(),
@@ -155,12 +165,15 @@ std::filesystem::path sibling_program(const std::string& name) {
   return std::filesystem::read_symlink("/proc/self/exe").parent_path() / name;
 }
 
-EvaluatorProcess start_evaluator() {
+EvaluatorProcess start_evaluator(const std::string& device_uuid) {
   auto [own_end, child_end] = make_channel_pair();
+  std::vector<std::string> variables;
+  if (!device_uuid.empty()) variables.push_back("CUDA_VISIBLE_DEVICES=" + device_uuid);
   ChildProcess process(
       sibling_program("prune-sweep-evaluator"),
       {"serve", std::to_string(::getpid())},
-      child_end.fd());
+      child_end.fd(),
+      std::move(variables));
   return {std::move(own_end), std::move(process)};
 }
 

@@ -66,7 +66,8 @@ void HistoryBuilder::add_result(const ResultEntry& entry) {
        entry.elapsed_s,
        "committed",
        "",
-       entry.variant_keys});
+       entry.variant_keys,
+       entry.phases_s});
   std::set<std::string> seen;
   const size_t num_questions = entry.question_keys.size();
   for (size_t v = 0; v < entry.variant_keys.size(); ++v) {

@@ -34,6 +34,7 @@ void put(ByteWriter& writer, const ResultEntry& e) {
   writer.put(e.unit).put(e.attempt).put(e.rank).put(e.started_s).put(e.elapsed_s).put(e.kind);
   writer.put(e.variant_keys).put(e.question_keys);
   for (const Record& record : e.records) put_record(writer, e.kind, record);
+  for (const double seconds : e.phases_s) writer.put(seconds);
 }
 void put(ByteWriter& writer, const FailureEntry& e) {
   writer.put(e.unit).put(e.attempt).put(e.rank).put(e.started_s).put(e.elapsed_s);
@@ -77,6 +78,10 @@ ResultEntry get_result(ByteReader& reader) {
   // A record takes a byte at least: a count that cannot be must not take time or memory.
   if (count > reader.num_bytes_left()) throw Error(ExitStatus::kInternal, "too many records");
   for (size_t i = 0; i < count; ++i) e.records.push_back(get_record(reader, e.kind));
+  for (double& seconds : e.phases_s) {
+    if (reader.at_end()) break;
+    seconds = reader.get<double>();
+  }
   return e;
 }
 FailureEntry get_failure(ByteReader& reader) {

@@ -240,7 +240,8 @@ void Master::accept(
       result.kind,
       keys_of(unit),
       {},
-      result.records};
+      result.records,
+      result.phases_s};
   for (const int32_t question : holding.lease.questions) {
     committed.question_keys.push_back(
         question_key(benchmark, benchmark.questions[static_cast<size_t>(question)]));

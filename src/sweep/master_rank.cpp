@@ -29,29 +29,51 @@ double now_s() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-double grace_s(StopRequest stop, const RunLimits& limits) {
+/// SLURM follows its SIGTERM with a SIGKILL after KillWait, half a minute unless a site says less.
+constexpr double kStepGrace_s = 10;
+/// Ranks that have not said hello by then are not waited for with the table of those who have.
+constexpr double kHelloPatience_s = 10;
+
+double grace_s(StopRequest stop, const RunLimits& limits, Launcher launcher) {
   if (limits.grace_s >= 0) return limits.grace_s;
   if (stop == StopRequest::kDrain) return kDrainGrace_s;
-  return is_under_launcher() ? kLauncherGrace_s : kHurryGrace_s;
+  switch (launcher) {
+    case Launcher::kMpirun:
+      return kLauncherGrace_s;
+    case Launcher::kSrun:
+      return kStepGrace_s;
+    case Launcher::kNone:
+      break;
+  }
+  return kHurryGrace_s;
+}
+
+DeviceUse device_use(const RunRequest& request) {
+  if (request.plan.context.device == "cpu") return DeviceUse::kNone;
+  return request.shares_devices ? DeviceUse::kShared : DeviceUse::kOwn;
 }
 
 }  // namespace
 
-MasterRank::MasterRank(MpiLink& link, StopSignals& signals, const RunRequest& request)
+MasterRank::MasterRank(
+    MpiLink& link, StopSignals& signals, const Self& self, const RunRequest& request)
     : link_(link),
       signals_(signals),
+      self_(self),
       request_(request),
+      roster_(hello_of(self.place, self.build), link.size(), device_use(request)),
       lock_(request.run),
       history_(read_history(request.plan, request.run.journals())),
       run_id_(history_.starts.empty() ? new_run_id() : history_.starts.front().run_id),
       journal_(Journal::create(request.run.next_journal())),
       master_(request.plan, std::move(history_.records), master_settings()),
-      worker_([this](const Message& message) { on_message(0, message); }),
+      worker_(self.place, [this](const Message& message) { on_message(0, message); }),
       queue_(
           {.append = [this](const JournalEntry& entry) { journal_.append(entry); },
            .commit = [this] { journal_.commit(); },
            .send = [this](const Send& message) { send(message); }}),
       num_records_at_start_(master_.records().num_records()),
+      variant_tokens_at_start_(master_.records().variant_tokens()),
       flops_at_start_(master_.remaining_flops()),
       terminal_(output_is_terminal()) {
   if (history_.num_unreadable_bytes > 0) {
@@ -72,12 +94,6 @@ std::string MasterRank::new_run_id() const {
              plan_sha256(request_.plan) + std::to_string(request_.started_s) +
              std::to_string(::getpid()))
       .substr(0, 16);
-}
-
-/// Cores of the host shared out among its ranks.
-int32_t MasterRank::num_threads() const {
-  const auto cores = static_cast<int>(std::max(1L, ::sysconf(_SC_NPROCESSORS_ONLN)));
-  return std::max(1, cores / link_.host_size());
 }
 
 MasterSettings MasterRank::master_settings() const {
@@ -104,14 +120,44 @@ void MasterRank::write_start() {
 
 RunEnd MasterRank::run(const Pack& pack) {
   write_start();
-  const Setup setup{
-      request_.job_text, request_.questions_sha256, num_threads(), request_.limits.patience};
-  worker_.on_message(setup);
-  for (int rank = 1; rank < link_.size(); ++rank) link_.send(rank, setup);
+  worker_.on_message(setup_for(0));
   event_loop();
   clear_line();
   const ExitStatus exit_status = conclude(pack);
   return {exit_status, master_.has_lost_rank() ? Leave::kAlone : Leave::kTogether};
+}
+
+// --- who takes part -----------------------------------------------------------------------------
+
+Setup MasterRank::setup_for(int32_t rank) const {
+  const PlanContext& context = request_.plan.context;
+  return {
+      .job_text = request_.job_text,
+      .questions_sha256 = request_.questions_sha256,
+      .tokenizer_sha256 = context.tokenizer_sha256,
+      .end_ids = request_.end_ids,
+      // The plan's is of the files of this host.
+      .model_sha256 = roster_.is_on_own_host(rank) ? "" : context.model_sha256,
+      .patience = request_.limits.patience,
+      .savings = request_.savings};
+}
+
+void MasterRank::on_hello(int32_t rank, const Hello& hello) {
+  const std::string refusal = roster_.add(rank, hello);
+  refusal.empty() ? link_.send(rank, setup_for(rank)) : refuse(rank, refusal);
+}
+
+void MasterRank::refuse(int32_t rank, const std::string& why) {
+  link_.send(rank, Refuse{why});
+  on_message(rank, Failure{-1, 0, FailureClass::kInput, why});
+}
+
+void MasterRank::introduce_ranks() {
+  const bool is_late = now_s() - request_.started_s > kHelloPatience_s;
+  if (are_ranks_introduced_ || !(roster_.is_complete() || is_late)) return;
+  are_ranks_introduced_ = true;
+  std::printf("%s\n%s", roster_.launch_line(self_.launch).c_str(), roster_.table().c_str());
+  std::fflush(stdout);
 }
 
 // --- the loop -----------------------------------------------------------------------------------
@@ -132,6 +178,7 @@ void MasterRank::event_loop() {
         leave_at_s_ = last_tick_s_;
     }
     flush();
+    introduce_ranks();
     report();
   }
 }
@@ -155,8 +202,14 @@ bool MasterRank::listen() {
 
 void MasterRank::on_message(int32_t rank, const Message& message) {
   if (const auto* failure = std::get_if<Failure>(&message)) {
-    spdlog::error("rank {}, unit {}: {}", rank, failure->unit, failure->text);
+    if (failure->unit < 0) {
+      spdlog::error("rank {}: {}", rank, failure->text);
+    } else {
+      spdlog::error("rank {}, unit {}: {}", rank, failure->unit, failure->text);
+    }
   }
+  if (const auto* hello = std::get_if<Hello>(&message)) return on_hello(rank, *hello);
+  if (const auto* refusal = std::get_if<Refuse>(&message)) return refuse(rank, refusal->why);
   if (std::holds_alternative<Result>(message) && first_result_s_ == 0) first_result_s_ = now_s();
   if (std::holds_alternative<Heartbeat>(message) && rank != 0) link_.send(rank, Heartbeat{});
   // What comes at the end would be counted and not written any more.
@@ -203,11 +256,13 @@ void MasterRank::take_signals() {
   const StopRequest asked = signals_.take();
   if (asked <= stop_) return;
   if (stop_ == StopRequest::kNone) {
-    leave_at_s_ = now_s() + grace_s(asked, request_.limits);
+    leave_at_s_ = now_s() + grace_s(asked, request_.limits, self_.launch.launcher);
     spdlog::warn(
         "asked to stop: what is being computed is waited for, a second signal leaves at once");
     // There may be no time for it later.
-    if (asked == StopRequest::kHurry && is_under_launcher()) write_done(ExitStatus::kResumable);
+    if (asked == StopRequest::kHurry && self_.launch.launcher == Launcher::kMpirun) {
+      write_done(ExitStatus::kResumable);
+    }
   }
   stop_ = asked;
   master_.drain();
@@ -304,6 +359,7 @@ RunStatus MasterRank::status(const std::string& state) const {
     status.num_variants_complete += records.is_complete(variant) ? 1 : 0;
   }
   status.num_quarantined = master_.num_quarantined();
+  status.variant_tokens = records.variant_tokens() - variant_tokens_at_start_;
   status.started_s = request_.started_s;
   status.now_s = now_s();
   status.first_result_s = first_result_s_;

@@ -11,6 +11,7 @@
 #include "prune_sweep/sweep/history.hpp"
 #include "prune_sweep/sweep/master.hpp"
 #include "prune_sweep/sweep/reporter.hpp"
+#include "prune_sweep/sweep/roster.hpp"
 #include "prune_sweep/sweep/supervisor.hpp"
 #include "sweep/worker.hpp"
 
@@ -19,13 +20,12 @@ namespace prune_sweep {
 class MasterRank {
  public:
   /// Takes the run's lock and reads its journals. Throws Error (kBadInput, kDisk).
-  MasterRank(MpiLink& link, StopSignals& signals, const RunRequest& request);
+  MasterRank(MpiLink& link, StopSignals& signals, const Self& self, const RunRequest& request);
 
   RunEnd run(const Pack& pack);
 
  private:
   std::string new_run_id() const;
-  int32_t num_threads() const;
   MasterSettings master_settings() const;
   void write_start();
 
@@ -34,6 +34,12 @@ class MasterRank {
   /// Reads what the evaluator and the other ranks have said; whether there was anything.
   bool listen();
   void on_message(int32_t rank, const Message& message);
+  void on_hello(int32_t rank, const Hello& hello);
+  /// The rank is there, but is not to be worked with.
+  void refuse(int32_t rank, const std::string& why);
+  Setup setup_for(int32_t rank) const;
+  /// Who takes part, once all have said so, or have had the time to.
+  void introduce_ranks();
   void carry_out(std::vector<Action> actions);
   void send(const Send& message);
   void flush();
@@ -51,7 +57,10 @@ class MasterRank {
 
   MpiLink& link_;
   StopSignals& signals_;
+  const Self& self_;
   const RunRequest& request_;
+  Roster roster_;
+  bool are_ranks_introduced_ = false;
   RunLock lock_;
   History history_;
   std::string run_id_;
@@ -60,6 +69,7 @@ class MasterRank {
   Worker worker_;
   CommitQueue queue_;
   int64_t num_records_at_start_;
+  int64_t variant_tokens_at_start_;
   double flops_at_start_;
   bool terminal_;
   int32_t num_variants_reported_ = 0;

@@ -46,6 +46,7 @@ MpiLink::MpiLink(int* argc, char*** argv) {
       MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &host),
       "MPI_Comm_split_type");
   mpi_check(MPI_Comm_size(host, &host_size_), "MPI_Comm_size");
+  mpi_check(MPI_Comm_rank(host, &host_rank_), "MPI_Comm_rank");
   mpi_check(MPI_Comm_free(&host), "MPI_Comm_free");
 }
 
@@ -110,7 +111,7 @@ std::optional<std::pair<int, Message>> MpiLink::poll() {
           MPI_COMM_WORLD,
           MPI_STATUS_IGNORE),
       "MPI_Recv");
-  return std::pair{status.MPI_SOURCE, decode(bytes)};
+  return std::pair{status.MPI_SOURCE, decode_from_rank(bytes)};
 }
 
 }  // namespace prune_sweep

@@ -72,6 +72,11 @@ double records_per_s(const RunStatus& status) {
   return elapsed > 0 ? done / elapsed : 0;
 }
 
+double variant_tokens_per_s(const RunStatus& status) {
+  const double elapsed = status.now_s - status.started_s;
+  return elapsed > 0 ? static_cast<double>(status.variant_tokens) / elapsed : 0;
+}
+
 }  // namespace
 
 double time_left_s(const RunStatus& status) {
@@ -95,6 +100,7 @@ std::string status_json(const RunStatus& status) {
       {"start_to_first_result_s",
        status.first_result_s > 0 ? status.first_result_s - status.started_s : -1},
       {"records_per_s", records_per_s(status)},
+      {"variant_tokens_per_s", variant_tokens_per_s(status)},
       {"time_left_s", time_left_s(status)}};
   return json.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
@@ -102,12 +108,13 @@ std::string status_json(const RunStatus& status) {
 std::string progress_line(const RunStatus& status) {
   const double left_s = time_left_s(status);
   return format(
-             "%3.0f %%  %ld/%ld records  %.0f/s  ",
+             "%3.0f %%  %ld/%ld records  %.0f/s  %.0f variant-tokens/s  ",
              100.0 * static_cast<double>(status.num_records) /
                  static_cast<double>(std::max<int64_t>(status.num_records_total, 1)),
              status.num_records,
              status.num_records_total,
-             records_per_s(status)) +
+             records_per_s(status),
+             variant_tokens_per_s(status)) +
          (left_s < 0 ? std::string("starting") : clock_text(left_s) + " left");
 }
 

@@ -97,15 +97,21 @@ std::string lock_file(const RunDir& run, int fd) {
   return {};
 }
 
-/// Whether a folder holds only what a start makes before its job.ini: one that was killed early.
+/// What is in a run directory before its job.ini is.
+bool is_early_name(const std::string& name) {
+  constexpr std::array<std::string_view, 5> kNames{
+      "lock", "log", "slurm.json", "submit.sbatch", "submit.ini"};
+  return std::find(kNames.begin(), kNames.end(), name) != kNames.end() || is_temporary_name(name) ||
+         is_journal_name(name);
+}
+
+/// Whether a folder holds only what a start makes before its job.ini: one that was killed early, or
+/// is still to come.
 bool is_begun_run(const fs::path& path) {
   std::error_code error;
   for (fs::directory_iterator entry(path, error), end; !error && entry != end;
        entry.increment(error)) {
-    const std::string name = entry->path().filename().string();
-    if (name != "lock" && name != "log" && !is_temporary_name(name) && !is_journal_name(name)) {
-      return false;
-    }
+    if (!is_early_name(entry->path().filename().string())) return false;
   }
   if (error) bad_input(path.string() + ": output.dir cannot be read", error.message());
   return true;

@@ -9,12 +9,17 @@
 namespace prune_sweep {
 
 RunEnd run_master_rank(
-    MpiLink& link, StopSignals& signals, const RunRequest& request, const Pack& pack) {
-  return MasterRank(link, signals, request).run(pack);
+    MpiLink& link,
+    StopSignals& signals,
+    const Self& self,
+    const RunRequest& request,
+    const Pack& pack) {
+  return MasterRank(link, signals, self, request).run(pack);
 }
 
-Leave run_worker_rank(MpiLink& link, StopSignals& signals) {
-  Worker worker([&link](const Message& message) { link.send(0, message); });
+Leave run_worker_rank(MpiLink& link, StopSignals& signals, const Self& self) {
+  link.send(0, hello_of(self.place, self.build));
+  Worker worker(self.place, [&link](const Message& message) { link.send(0, message); });
   Naps naps;
   bool busy = true;
   // A first signal is the master's affair: it was sent one too, and says when to stop.

@@ -29,9 +29,11 @@ double monotonic_s() {
 
 }  // namespace
 
-Worker::Worker(std::function<void(const Message&)> to_master)
-    : to_master_(std::move(to_master)),
-      evaluator_(start_evaluator()),
+Worker::Worker(const Place& place, std::function<void(const Message&)> to_master)
+    : num_threads_(place.num_threads),
+      device_uuid_(place.device ? place.device->uuid : ""),
+      to_master_(std::move(to_master)),
+      evaluator_(start_evaluator(device_uuid_)),
       evaluator_heard_s_(monotonic_s()),
       master_heard_s_(monotonic_s()),
       last_poll_s_(monotonic_s()) {}
@@ -51,15 +53,27 @@ void Worker::on_message(const Message& message) {
   master_heard_s_ = monotonic_s();
   if (const auto* setup = std::get_if<Setup>(&message)) {
     setup_ = *setup;
+    setup_->num_threads = num_threads_;
     evaluator_heard_s_ = monotonic_s();
-    send_to_evaluator(message);
+    send_to_evaluator(*setup_);
   } else if (const auto* lease = std::get_if<Lease>(&message)) {
     on_lease(*lease);
   } else if (const auto* revoke = std::get_if<Revoke>(&message)) {
     on_revoke(*revoke);
   } else if (const auto* stop = std::get_if<Stop>(&message)) {
     stop_ = *stop;
+  } else if (const auto* refuse = std::get_if<Refuse>(&message)) {
+    on_refuse(*refuse);
   }
+}
+
+/// Stays without an evaluator until all leave: a rank that left earlier would end the others.
+void Worker::on_refuse(const Refuse& refuse) {
+  // Two versions that do not understand each other refuse each other, once.
+  if (std::exchange(refused_, true)) return;
+  spdlog::error("{}", refuse.why);
+  evaluator_.reset();
+  leases_.clear();
 }
 
 void Worker::on_lease(const Lease& lease) {
@@ -100,8 +114,9 @@ bool Worker::is_abandoned() const {
 }
 
 void Worker::beat() {
-  if (!setup_) return;
-  const double every_s = std::min(kBeatEvery_s, setup_->patience.rank_s / 5);
+  if (!setup_ && !refused_) return;
+  const double every_s =
+      setup_ ? std::min(kBeatEvery_s, setup_->patience.rank_s / 5) : kBeatEvery_s;
   if (monotonic_s() - last_beat_s_ < every_s) return;
   last_beat_s_ = monotonic_s();
   to_master_(Heartbeat{
@@ -149,6 +164,8 @@ void Worker::on_evaluator_message(const Message& message) {
   if (std::holds_alternative<Ready>(message)) {
     ready_ = true;
     num_failed_starts_ = 0;
+    // What has been found to be the same stays so.
+    setup_->model_sha256.clear();
   } else if (const auto* result = std::get_if<Result>(&message)) {
     on_answer(result->unit, result->attempt);
   } else if (const auto* failure = std::get_if<Failure>(&message)) {
@@ -175,7 +192,7 @@ void Worker::evaluator_lost(const std::string& reason) {
     return;
   }
   ready_ = false;
-  evaluator_ = start_evaluator();
+  evaluator_ = start_evaluator(device_uuid_);
   evaluator_heard_s_ = monotonic_s();
   if (setup_) send_to_evaluator(*setup_);
   if (!leases_.empty()) send_to_evaluator(leases_.front());

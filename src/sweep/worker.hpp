@@ -8,13 +8,15 @@
 #include <string>
 
 #include "prune_sweep/sweep/child_process.hpp"
+#include "prune_sweep/sweep/place.hpp"
 
 namespace prune_sweep {
 
 class Worker {
  public:
-  /// `to_master` takes what the evaluator, or this worker in its place, has to say.
-  explicit Worker(std::function<void(const Message&)> to_master);
+  /// `to_master` takes what the evaluator, or this worker in its place, has to say. The evaluator
+  /// gets the threads and the device of `place`.
+  Worker(const Place& place, std::function<void(const Message&)> to_master);
 
   /// A message of the master.
   void on_message(const Message& message);
@@ -38,11 +40,14 @@ class Worker {
   /// The evaluator has answered a lease: the next one, if there is one, begins.
   void on_answer(int32_t unit, int32_t attempt);
   void evaluator_lost(const std::string& reason);
+  void on_refuse(const Refuse& refuse);
   void give_up(const Failure& failure);
   void send_to_evaluator(const Message& message);
   bool is_silent() const;
   void beat();
 
+  int32_t num_threads_;
+  std::string device_uuid_;
   std::function<void(const Message&)> to_master_;
   std::optional<EvaluatorProcess> evaluator_;
   std::optional<Setup> setup_;
@@ -51,6 +56,7 @@ class Worker {
   std::deque<Lease> leases_;
   std::optional<Stop> stop_;
   bool ready_ = false;
+  bool refused_ = false;
   int num_failed_starts_ = 0;
   double evaluator_heard_s_ = 0;
   double master_heard_s_ = 0;

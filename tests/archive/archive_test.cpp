@@ -112,6 +112,32 @@ TEST_CASE("variants, questions and audit are read back") {
   CHECK(numbers<double>(file, "/audit/units/started_s") == projected(units, &UnitAudit::started_s));
   CHECK(numbers<double>(file, "/audit/units/elapsed_s") == projected(units, &UnitAudit::elapsed_s));
   CHECK(texts(file, "/audit/units/outcome") == projected(units, &UnitAudit::outcome));
+  CHECK(numbers<double>(file, "/audit/units/idle_s") == projected(units, &UnitAudit::idle_s));
+  for (size_t phase = 0; phase < kPhases.size(); ++phase) {
+    std::vector<double> seconds;
+    for (const UnitAudit& unit : units) seconds.push_back(unit.phases_s[phase]);
+    CHECK(
+        numbers<double>(file, "/audit/units/" + std::string(kPhases[phase].name) + "_s") ==
+        seconds);
+  }
+}
+
+TEST_CASE("a rank is idle from the end of its last unit on, but not between two starts") {
+  const auto unit = [](int32_t rank, double started_s, double elapsed_s) {
+    UnitAudit audit;
+    audit.rank = rank;
+    audit.started_s = started_s;
+    audit.elapsed_s = elapsed_s;
+    return audit;
+  };
+  // Ranks 0 and 1; the run was started at 0 and at 100. In the order of commits.
+  std::vector<UnitAudit> units{
+      unit(0, 2, 3), unit(1, 1, 5), unit(0, 6.5, 1), unit(0, 103, 2), unit(1, 100.5, 1)};
+  fill_idle(units, {0, 100});
+  CHECK(projected(units, &UnitAudit::idle_s) == std::vector<double>{2, 1, 1.5, 3, 0.5});
+  // [1, 6], [6.5, 7.5], [100.5, 101.5], [103, 105]
+  CHECK(seconds_at_work(units) == 5 + 1 + 1 + 2);
+  CHECK(seconds_at_work({}) == 0);
 }
 
 TEST_CASE("attributes say what the archive is and where it comes from") {
@@ -239,7 +265,7 @@ TEST_CASE("a plan without variants, benchmarks, questions or texts makes a reada
 
   SECTION("nothing at all") {
     const Plan plan = make_plan(context, shape, {}, {});
-    CHECK(check_readable(plan, RecordTable(plan)) == 20);
+    CHECK(check_readable(plan, RecordTable(plan)) == 26);
   }
   SECTION("no variants") {
     const Plan plan = make_plan(context, shape, {}, {sample::mmlu(), sample::gsm8k()});

@@ -158,7 +158,7 @@ inline Provenance provenance() {
 
 inline Audit audit() {
   return {
-      {{0, 0, 1, "alpha", 0.5, 2.25, "committed"},
+      {{0, 0, 1, "alpha", 0.5, 2.25, "committed", {0.25, 1.0, 0.5, 0.125, 0.0625}, 0.5},
        {1, 0, 2, "beta", 0.75, 1.5, "lost: signal 9"},
        {1, 1, 1, "alpha", 3.0, 2.5, "committed"}},
       {{"gsm8k", "", 7, "ends", "three evaluators died of it"}},

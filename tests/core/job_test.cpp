@@ -80,6 +80,7 @@ layers = 0,3,7-9
 magnitude = 0, 12.5 ,90
 magnitude-scope = row
 magnitude-embedding = false
+repeat-baseline = 2
 variant = both: 3 drop, 7 drop-attention
 variant = most: 0-27 magnitude 80
 
@@ -103,6 +104,7 @@ dir = /runs/one
   CHECK(job.sweep.layers == "0,3,7-9");
   CHECK(job.sweep.magnitude == std::vector<Percent>{{0}, {12'500'000}, {90'000'000}});
   CHECK(job.sweep.scope == MagnitudeScope::kRow);
+  CHECK(job.sweep.repeat_baseline == 2);
   REQUIRE(job.sweep.variants.size() == 2);
   CHECK(job.sweep.variants[0].name == "both");
   CHECK(job.sweep.variants[0].edits == "3 drop, 7 drop-attention");
@@ -216,6 +218,7 @@ TEST_CASE("bad jobs are refused with file, key and reason") {
       {"[sweep]\nlayers=", {"sweep.layers=", "all, none or a list"}},
       {"[sweep]\nlayers= ,", {"sweep.layers=,", "all, none or a list"}},
       {"[sweep]\nmagnitude-scope=layer", {"sweep.magnitude-scope=layer", "tensor, row, global"}},
+      {"[sweep]\nrepeat-baseline=-1", {"sweep.repeat-baseline=-1", "whole number"}},
       {"[sweep]\nmagnitude-embedding=true", {"sweep.magnitude-embedding=true", "must be false"}},
       {"[sweep]\nvariant=x", {"sweep.variant=x", "NAME: EDITS"}},
       {"[sweep]\nvariant=", {"sweep.variant=", "NAME: EDITS"}},
@@ -348,6 +351,7 @@ TEST_CASE("the default job is a job, and its keys are all there are") {
         "magnitude",
         "magnitude-scope",
         "magnitude-embedding",
+        "repeat-baseline",
         "variant",
         "mmlu",
         "mmlu-limit",
@@ -473,6 +477,23 @@ TEST_CASE("the job's scope is that of all its magnitude edits") {
   CHECK(edits_text(variants.back().edits) == "1 magnitude 5 row");
 }
 
+TEST_CASE("copies of the baseline come last") {
+  const Job job = parse(
+      kMinimal,
+      {"--sweep.magnitude=none",
+       "--sweep.layers=none",
+       "--sweep.variant=pair: 0 drop",
+       "--sweep.repeat-baseline=2"});
+  const auto variants = enumerate_variants(job, 28);
+  CHECK(
+      names_of(variants) ==
+      std::vector<std::string>{"baseline", "pair", "baseline-repeat-1", "baseline-repeat-2"});
+  CHECK(variants[2].edits.empty());
+  CHECK(variants[1].repeat == 0);
+  CHECK(variants[2].repeat == 1);
+  CHECK(variants[3].repeat == 2);
+}
+
 TEST_CASE("a sweep of nothing is the baseline") {
   const Job job = parse(kMinimal, {"--sweep.magnitude=none", "--sweep.layers=none"});
   CHECK(names_of(enumerate_variants(job, 28)) == std::vector<std::string>{"baseline"});
@@ -491,6 +512,8 @@ TEST_CASE("variants that the model or their names do not allow are refused") {
       {{"--sweep.variant=a: 3 drop", "--sweep.variant=a: 4 drop"}, {"variant a", "given twice"}},
       {{"--sweep.variant=baseline: 3 drop"}, {"variant baseline", "given twice"}},
       {{"--sweep.variant=drop-07: 3 drop"}, {"variant drop-07", "given twice"}},
+      {{"--sweep.repeat-baseline=1", "--sweep.variant=baseline-repeat-1: 3 drop"},
+       {"variant baseline-repeat-1", "given twice"}},
       {{"--sweep.magnitude=30,30.0"}, {"variant magnitude-30", "given twice", "Rename"}},
   };
   for (const Row& row : rows) {

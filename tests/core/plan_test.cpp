@@ -222,6 +222,28 @@ TEST_CASE("a pruned model is a group of its own, but magnitude 0 goes with the b
   }
 }
 
+TEST_CASE("a copy of the baseline is computed by itself, under a key of its own") {
+  std::vector<Variant> variants = published_sweep();
+  const auto keys_before = variant_keys(qwen3_plan(variants));
+  variants.push_back({"baseline-repeat-1", {}, 1});
+  variants.push_back({"baseline-repeat-2", {}, 2});
+  const Plan plan = qwen3_plan(variants);
+  std::map<int32_t, std::vector<int32_t>> group_of;
+  for (const Unit& unit : plan.units) {
+    for (const int32_t variant : unit.variants) group_of[variant] = unit.variants;
+  }
+  CHECK(group_of.at(39) == std::vector<int32_t>{39});
+  CHECK(group_of.at(40) == std::vector<int32_t>{40});
+  CHECK(plan_cost(plan).layer_passes == plan_cost(qwen3_plan(published_sweep())).layer_passes + 56);
+  const auto keys = variant_keys(plan);
+  CHECK(keys[39] != keys[0]);
+  CHECK(keys[39] != keys[40]);
+  CHECK(std::equal(keys_before.begin(), keys_before.end(), keys.begin()));
+  const Plan back = plan_from_json(plan_to_json(plan), "plan.json");
+  CHECK(variant_keys(back) == keys);
+  CHECK(plan_to_json(back) == plan_to_json(plan));
+}
+
 TEST_CASE("blocks hold many short questions or one long one") {
   const auto variants = single_drops(28);
   const auto units_of = [&](BenchmarkPlan benchmark) {

@@ -101,6 +101,59 @@ TEST_CASE("a unit's scores are bit for bit those of each variant and request alo
   }
 }
 
+/// Every saving alone off, all off, and row blocks that cut sequences.
+std::vector<Savings> all_savings() {
+  std::vector<Savings> list(kSavingOptions.size() + 3);
+  for (size_t i = 0; i < kSavingOptions.size(); ++i) {
+    list[i].*kSavingOptions[i].member = Use::kOff;
+    list[kSavingOptions.size()].*kSavingOptions[i].member = Use::kOff;
+  }
+  list[kSavingOptions.size() + 1].row_block = 64;
+  list[kSavingOptions.size() + 2].row_block = 300;
+  return list;
+}
+
+TEST_CASE("scores do not depend on what the engine saves") {
+  const DType dtype = GENERATE(DType::kBfloat16, DType::kFloat32);
+  const RandomModel model({.layers = 4, .hidden = 96, .intermediate = 160, .head_dim = 32});
+  const std::vector<Variant> variants = variants_of(kEdits, 4);
+  const std::vector<LoglikRequest> requests = requests_with_prefix(150);
+  const auto score_with = [&](const Savings& savings) {
+    Engine engine(model.path(), {dtype, DeviceKind::kCpu, 2, savings});
+    return engine.loglik(variants, requests);
+  };
+  const auto expected = score_with({});
+  for (const Savings& savings : all_savings()) {
+    const auto scores = score_with(savings);
+    for (size_t v = 0; v < variants.size(); ++v) {
+      for (size_t r = 0; r < requests.size(); ++r) {
+        for (size_t c = 0; c < expected[v][r].size(); ++c) {
+          CAPTURE(variants[v].name, r, c, savings.row_block);
+          check_equal(scores[v][r][c], expected[v][r][c]);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("the engine tells where its time went") {
+  const RandomModel model({.layers = 4, .hidden = 96, .intermediate = 160, .head_dim = 32});
+  Engine engine(model.path(), {DType::kBfloat16, DeviceKind::kCpu, 1});
+  const std::vector<Variant> variants = variants_of({"", "0-3 magnitude 50"}, 4);
+  engine.loglik(variants, requests_with_prefix(150));
+  PhaseSeconds seconds = engine.take_phases();
+  for (const Phase phase : {Phase::kPrefix, Phase::kQuestions, Phase::kHead, Phase::kEdit}) {
+    CHECK(seconds_of(seconds, phase) > 0);
+  }
+  CHECK(seconds_of(seconds, Phase::kDecode) == 0);
+  CHECK(engine.take_phases() == PhaseSeconds{});
+  // Nothing is shared: no prefix.
+  engine.loglik(variants, std::vector{requests_with_prefix(150).front()});
+  seconds = engine.take_phases();
+  CHECK(seconds_of(seconds, Phase::kPrefix) == 0);
+  CHECK(seconds_of(seconds, Phase::kQuestions) > 0);
+}
+
 TEST_CASE("scores do not depend on the number of threads") {
   const DType dtype = GENERATE(DType::kBfloat16, DType::kFloat32);
   const RandomModel model({.layers = 2, .hidden = 96, .intermediate = 192, .head_dim = 32});

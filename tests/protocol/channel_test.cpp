@@ -55,7 +55,7 @@ TEST_CASE("messages larger than the socket's buffer pass both ways at once") {
         received.push_back(message ? std::get<Setup>(*message).job_text.size() : 0);
       }
     });
-    for (size_t i = 0; i < 3; ++i) channel.send(Setup{text + std::string(i, 'y'), "", 1});
+    for (size_t i = 0; i < 3; ++i) channel.send(Setup{.job_text = text + std::string(i, 'y')});
     reader.join();
   };
   std::vector<size_t> at_a;
@@ -147,7 +147,7 @@ TEST_CASE("sending to an end that goes away meanwhile is an error") {
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
     const Channel closing = std::move(channel);
   });
-  CHECK_THROWS_AS(a.send(Setup{std::string(kMoreThanASocketHolds, 'x'), "", 1}), Error);
+  CHECK_THROWS_AS(a.send(Setup{.job_text = std::string(kMoreThanASocketHolds, 'x')}), Error);
   closer.join();
 }
 
@@ -156,7 +156,7 @@ TEST_CASE("sending to an end that does not read ends after the timeout") {
   const auto begin = std::chrono::steady_clock::now();
   CHECK_THAT(
       message_of([&, &channel = a] {
-        channel.send(Setup{std::string(kMoreThanASocketHolds, 'x'), "", 1}, 0.2);
+        channel.send(Setup{.job_text = std::string(kMoreThanASocketHolds, 'x')}, 0.2);
       }),
       ContainsSubstring("nobody reads"));
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;

@@ -35,7 +35,7 @@ Record answer_record() {
 /// One of every kind with all its fields filled, and one with all of them empty.
 std::vector<Message> samples() {
   return {
-      Setup{"[model]\npath = /m\n", "sha", 3},
+      Setup{"[model]\npath = /m\n", "sha", "tok", "1, 2", "mod", 3, {}},
       Setup{},
       Ready{"host", "cpu", "2.11.0", 1.5},
       Ready{},
@@ -44,7 +44,7 @@ std::vector<Message> samples() {
       Progress{7, 2},
       Progress{},
       Result{7, 2, 0.25, BenchmarkKind::kMultipleChoice, {choice_record(), Record{}}},
-      Result{7, 2, 0.25, BenchmarkKind::kGeneration, {answer_record(), Record{}}},
+      Result{7, 2, 0.25, BenchmarkKind::kGeneration, {answer_record(), Record{}}, {1, 2, 3, 4, 5}},
       Result{},
       Failure{-1, 1, FailureClass::kInput, "why\nnot"},
       Failure{},
@@ -56,6 +56,10 @@ std::vector<Message> samples() {
       Heartbeat{},
       Revoke{7, 2},
       Revoke{},
+      Hello{"0.1.0 (abc)", "n1", 64, 8, int64_t{1} << 38, {"GPU-a", "GPU-b"}, {"A", "B"}, "GPU-b"},
+      Hello{},
+      Refuse{"it is of another build"},
+      Refuse{},
   };
 }
 
@@ -72,9 +76,13 @@ M round_trip(const M& message) {
 }  // namespace
 
 TEST_CASE("every message comes back with all its fields") {
-  const auto setup = round_trip(Setup{"job\ntext", "digest", 16, {2.5, 3.5}});
+  const auto setup = round_trip(
+      Setup{"job\ntext", "digest", "tokenizer", "151645, 151643", "model", 16, {2.5, 3.5}});
   CHECK(setup.job_text == "job\ntext");
   CHECK(setup.questions_sha256 == "digest");
+  CHECK(setup.tokenizer_sha256 == "tokenizer");
+  CHECK(setup.end_ids == "151645, 151643");
+  CHECK(setup.model_sha256 == "model");
   CHECK(setup.num_threads == 16);
   CHECK(setup.patience.evaluator_s == 2.5);
   CHECK(setup.patience.rank_s == 3.5);
@@ -82,6 +90,17 @@ TEST_CASE("every message comes back with all its fields") {
   CHECK(round_trip(Heartbeat{WorkerState::kIdle}).state == WorkerState::kIdle);
   CHECK(round_trip(Revoke{7, 2}).unit == 7);
   CHECK(round_trip(Revoke{7, 2}).attempt == 2);
+
+  const auto hello = round_trip(Hello{"0.1.0", "n1", 64, 8, 1 << 20, {"a", "b"}, {"A", ""}, "b"});
+  CHECK(hello.program_version == "0.1.0");
+  CHECK(hello.host == "n1");
+  CHECK(hello.num_cores == 64);
+  CHECK(hello.num_threads == 8);
+  CHECK(hello.memory_bytes == 1 << 20);
+  CHECK(hello.device_uuids == std::vector<std::string>{"a", "b"});
+  CHECK(hello.device_names == std::vector<std::string>{"A", ""});
+  CHECK(hello.device_uuid == "b");
+  CHECK(round_trip(Refuse{"why"}).why == "why");
 
   const auto ready = round_trip(Ready{"host", "cuda", "2.11.0", 1.5});
   CHECK(ready.host == "host");
@@ -126,10 +145,26 @@ TEST_CASE("a result comes back with its records, NaN and NUL bytes included") {
   CHECK(choices.records[0].correct == 1);
   CHECK(choices.records[0].greedy == 4);
   CHECK(choices.records[1] == Record{});
+  CHECK(choices.phases_s == PhaseSeconds{});
+  const PhaseSeconds phases_s{0.5, 1, 1.5, 2, 2.5};
+  CHECK(
+      round_trip(Result{1, 2, 3.5, BenchmarkKind::kGeneration, {Record{}}, phases_s}).phases_s ==
+      phases_s);
 
   const auto answers = round_trip(Result{1, 2, 3.5, BenchmarkKind::kGeneration, {answer_record()}});
   REQUIRE(answers.records.size() == 1);
   CHECK(answers.records[0] == answer_record());
+}
+
+TEST_CASE("a setup says what the engine may save") {
+  Setup setup;
+  CHECK(round_trip(setup).savings == Savings{});
+  for (const SavingOption& option : kSavingOptions) {
+    setup.savings = {};
+    setup.savings.*option.member = Use::kOff;
+    setup.savings.row_block = 77;
+    CHECK(round_trip(setup).savings == setup.savings);
+  }
 }
 
 TEST_CASE("empty and large fields come back") {
@@ -139,7 +174,7 @@ TEST_CASE("empty and large fields come back") {
   CHECK(round_trip(Failure{}).unit == -1);
 
   const std::string large(20'000'000, '\xff');
-  CHECK(round_trip(Setup{large, "", 1}).job_text == large);
+  CHECK(round_trip(Setup{.job_text = large}).job_text == large);
   Lease lease;
   lease.variant_names.assign(10'000, "name");
   lease.questions.resize(1'000'000, 5);
@@ -180,29 +215,44 @@ TEST_CASE("a message cut anywhere, or with bytes after it, is refused") {
 }
 
 TEST_CASE("a message of another version is refused with both versions") {
-  const std::string body = ByteWriter().put(uint16_t{3}).put(uint16_t{6}).put(int32_t{9}).take();
+  const std::string body = ByteWriter().put(uint16_t{4}).put(uint16_t{6}).put(int32_t{9}).take();
   const Error error = error_of([&] { decode(sealed(body)); });
   CHECK(error.status() == ExitStatus::kInternal);
-  CHECK_THAT(
-      error.what(),
-      ContainsSubstring("version 3") && ContainsSubstring("version 2") &&
-          ContainsSubstring("same build"));
+  const Message refused = decode_from_rank(sealed(body));
+  REQUIRE(std::holds_alternative<Refuse>(refused));
+  for (const std::string& text : {std::string(error.what()), std::get<Refuse>(refused).why}) {
+    CHECK_THAT(
+        text,
+        ContainsSubstring("version 4") && ContainsSubstring("version 3") &&
+            ContainsSubstring("same build"));
+  }
 }
 
-TEST_CASE("the numbers on the wire are those of protocol version 2") {
-  const std::string body = ByteWriter().put(uint16_t{2}).put(uint16_t{6}).put(int32_t{9}).take();
+TEST_CASE("a rank of another version can be told to stop, and says what is understood") {
+  for (const uint16_t version : {uint16_t{3}, uint16_t{4}, uint16_t{900}}) {
+    const std::string stop = ByteWriter().put(version).put(uint16_t{7}).put(uint8_t{1}).take();
+    const Message message = decode_from_rank(sealed(stop));
+    REQUIRE(std::holds_alternative<Stop>(message));
+    CHECK(std::get<Stop>(message).leave == Leave::kAlone);
+  }
+  CHECK(std::get<Committed>(decode_from_rank(encode(Committed{9}))).unit == 9);
+  REQUIRE_THROWS_AS(decode_from_rank(encode(Committed{9}) + "x"), Error);
+}
+
+TEST_CASE("the numbers on the wire are those of protocol version 3") {
+  const std::string body = ByteWriter().put(uint16_t{3}).put(uint16_t{6}).put(int32_t{9}).take();
   const Message message = decode(sealed(body));
   REQUIRE(std::holds_alternative<Committed>(message));
   CHECK(std::get<Committed>(message).unit == 9);
   CHECK(encode(Committed{9}) == sealed(body));
   CHECK(
       encode(Stop{}) ==
-      sealed(ByteWriter().put(uint16_t{2}).put(uint16_t{7}).put(uint8_t{0}).take()));
+      sealed(ByteWriter().put(uint16_t{3}).put(uint16_t{7}).put(uint8_t{0}).take()));
 }
 
 TEST_CASE("an unknown type is refused by its number") {
-  const std::string body = ByteWriter().put(uint16_t{2}).put(uint16_t{10}).take();
-  CHECK_THAT(message_of([&] { decode(sealed(body)); }), ContainsSubstring("unknown type 10"));
+  const std::string body = ByteWriter().put(uint16_t{3}).put(uint16_t{12}).take();
+  CHECK_THAT(message_of([&] { decode(sealed(body)); }), ContainsSubstring("unknown type 12"));
 }
 
 TEST_CASE("bytes with a right CRC and wrong content give an Error or a message, nothing else") {
@@ -236,4 +286,6 @@ TEST_CASE("messages have the names of their types") {
   CHECK(message_name(Failure{}) == "Failure");
   CHECK(message_name(Committed{}) == "Committed");
   CHECK(message_name(Stop{}) == "Stop");
+  CHECK(message_name(Hello{}) == "Hello");
+  CHECK(message_name(Refuse{}) == "Refuse");
 }

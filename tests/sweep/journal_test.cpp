@@ -38,7 +38,8 @@ ResultEntry choice_result(int32_t unit) {
       BenchmarkKind::kMultipleChoice,
       {"v1", "v2"},
       {"q1"},
-      {record, Record{}}};
+      {record, Record{}},
+      {0.25, 1, 0, 0.5, 0.125}};
 }
 
 ResultEntry answer_result(int32_t unit) {
@@ -368,6 +369,23 @@ TEST_CASE("lengths that a hostile file claims cost neither memory nor time") {
   std::string bytes = journal_bytes(choice_result(1), 0);
   bytes.replace(4, 4, "\xff\xff\xff\xff");
   CHECK(replay(bytes).entries.empty());
+}
+
+TEST_CASE("results that were written before there were phases are read") {
+  const ResultEntry entry = choice_result(1);
+  // `length` and `crc32c` of the header are made anew for the shorter payload.
+  const std::string whole = journal_bytes(entry, 0);
+  const std::string payload = whole.substr(kHeaderBytes, whole.size() - kHeaderBytes - 5 * 8);
+  const auto length = static_cast<uint32_t>(payload.size());
+  const std::string fields = ByteWriter().put(length).take() + whole.substr(8, 10);
+  const std::string old = whole.substr(0, 4) + fields +
+                          ByteWriter().put(crc32c(fields + payload)).take() + payload;
+  const Replay result = replay(old);
+  REQUIRE(result.entries.size() == 1);
+  const auto& read = std::get<ResultEntry>(result.entries.front());
+  CHECK(read.records == entry.records);
+  CHECK(read.phases_s == PhaseSeconds{});
+  CHECK(std::get<ResultEntry>(replay(whole).entries.front()).phases_s == entry.phases_s);
 }
 
 TEST_CASE("an empty file, and one without any entry, hold nothing") {

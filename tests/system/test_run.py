@@ -221,3 +221,32 @@ def test_samples_have_the_harness_fields(undisturbed):
     generated = prune_sweep("samples", undisturbed, "--benchmark=gsm8k", "--variant=baseline").stdout.splitlines()
     assert len(generated) == 12  # six questions, two filters
     assert {json.loads(line)["filter"] for line in generated} == {"strict-match", "flexible-extract"}
+
+
+def test_copies_of_the_baseline_are_computed_by_themselves(tmp_path):
+    run = tmp_path / "run"
+    options = ["--sweep.layers=3", "--sweep.magnitude=none", "--sweep.repeat-baseline=2", *SMALL[3:]]
+    prune_sweep(DEMO_JOB, *options, f"--output.dir={run}", ranks=2)
+    plan = json.loads((run / "plan.json").read_text())
+    names = [variant["name"] for variant in plan["variants"]]
+    assert names == ["baseline", "drop-03", "baseline-repeat-1", "baseline-repeat-2"]
+    with h5py.File(run / "archive.h5") as file:
+        assert file.attrs["state"] == "complete"
+        done = set(file["audit/units/unit"][file["audit/units/outcome"].asstr()[:] == "committed"])
+        loglik = file["benchmarks/mmlu/loglik"][:]
+        tokens = file["benchmarks/gsm8k/gold_loglik"][:]
+        # One unit has each copy, for each block of questions, and none has two variants that are the baseline.
+        for copy in (2, 3):
+            own = [i for i, unit in enumerate(plan["units"]) if copy in unit["variants"]]
+            assert own
+            assert all(plan["units"][i]["variants"] == [copy] for i in own)
+            assert done.issuperset(own)
+            # On one kind of CPU the bits do not depend on the company.
+            assert loglik[copy].tobytes() == loglik[0].tobytes()
+            assert tokens[copy].tobytes() == tokens[0].tobytes()
+        assert loglik[1].tobytes() != loglik[0].tobytes()
+    before = numeric_data(run / "archive.h5")
+    grown = prune_sweep(DEMO_JOB, *options, "--sweep.repeat-baseline=1", f"--output.dir={run}", ranks=1)
+    assert "resuming: 123 of 123" in grown.stdout
+    assert before != numeric_data(run / "archive.h5")
+    prune_sweep("verify", run)

@@ -8,13 +8,14 @@
 #include <string_view>
 #include <vector>
 
+#include "prune_sweep/core/phases.hpp"
 #include "prune_sweep/core/plan.hpp"
 #include "prune_sweep/core/record_table.hpp"
 
 namespace prune_sweep {
 
 inline constexpr int32_t kFormatMajor = 1;
-inline constexpr int32_t kFormatMinor = 0;
+inline constexpr int32_t kFormatMinor = 1;
 
 /// Root attributes that do not follow from the plan, in the order they are written.
 struct Provenance {
@@ -37,7 +38,9 @@ struct UnitAudit {
   std::string host;
   double started_s = 0;  ///< since the start of the run's first start, seconds
   double elapsed_s = 0;
-  std::string outcome;  ///< "committed", "failed: ...", "lost: ..."
+  std::string outcome;      ///< "committed", "failed: ...", "lost: ..."
+  PhaseSeconds phases_s{};  ///< of elapsed_s
+  double idle_s = 0;        ///< that the rank had nothing to do before, within the same start
 };
 
 /// A question that is not asked any more, because the evaluators that asked it failed.
@@ -54,7 +57,17 @@ struct Audit {
   std::vector<QuarantineAudit> quarantined;
   int64_t num_duplicates_compared = 0;
   int64_t num_duplicates_different = 0;
+  /// Prompt and generated tokens of all records, as if every variant had answered every question
+  /// alone.
+  int64_t variant_tokens = 0;
+  double at_work_s = 0;  ///< when at least one rank was
 };
+
+/// Fills idle_s. `starts` are the starts of the run in the units' time; a unit belongs to the last
+/// one before it.
+void fill_idle(std::vector<UnitAudit>& units, const std::vector<double>& starts);
+/// How long at least one of the units was at work.
+double seconds_at_work(const std::vector<UnitAudit>& units);
 
 /// Writes `path` whole: to a temporary name in the same folder, closed, fsynced, read back,
 /// renamed, the folder fsynced. A reader sees the old file or the new one. `state` is "complete"

@@ -115,6 +115,7 @@ struct Job {
     std::vector<Percent> magnitude;
     MagnitudeScope scope = MagnitudeScope::kTensor;
     std::vector<NamedEdits> variants;
+    int32_t repeat_baseline = 0;  ///< copies of the baseline that are computed once more
   };
 
   std::string source;  ///< the job file's path, for messages
@@ -157,7 +158,8 @@ std::string default_job_text(const std::vector<BenchmarkKeys>& known);
 /// The job as an INI file with every key and absolute paths: what stands in RUN/job.ini.
 std::string resolved_job_text(const Job& job);
 
-/// baseline, the single drops, the magnitude levels, the named variants, in this order.
+/// baseline, the single drops, the magnitude levels, the named variants, the copies of the
+/// baseline, in this order.
 /// Throws Error (kBadInput) for layers the model lacks and for duplicate or unusable names.
 std::vector<Variant> enumerate_variants(const Job& job, int32_t num_layers);
 

@@ -33,6 +33,9 @@ class RecordTable {
   const Record* find(RecordIndex at) const;
 
   int64_t num_records() const { return num_records_; }
+  /// Prompt and generated tokens of all records, as if every variant had answered every question
+  /// alone: what work without any sharing would have had to go through.
+  int64_t variant_tokens() const { return variant_tokens_; }
   int64_t num_records_of(int32_t variant) const;
   bool is_complete(int32_t variant) const;
 
@@ -43,6 +46,7 @@ class RecordTable {
   struct Benchmark {
     BenchmarkKind kind;
     size_t num_questions;
+    std::vector<int32_t> prompt_tokens;          // [questions]
     std::vector<std::optional<Record>> records;  // [variants * questions]
   };
 
@@ -53,6 +57,7 @@ class RecordTable {
   std::vector<int64_t> num_records_by_variant_;
   int64_t questions_per_variant_ = 0;
   int64_t num_records_ = 0;
+  int64_t variant_tokens_ = 0;
 };
 
 }  // namespace prune_sweep

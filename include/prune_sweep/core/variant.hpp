@@ -64,6 +64,9 @@ struct Edit {
 struct Variant {
   std::string name;
   std::vector<Edit> edits;
+  /// 0: shares what is computed with every variant that is the same model. N: its N-th copy, which
+  /// is computed by itself, to see by how much equal models differ.
+  int32_t repeat = 0;
 
   /// The edit of `layer` that is not an identity, or nullptr.
   const Edit* edit_of(int32_t layer) const;
@@ -77,6 +80,9 @@ std::string edits_text(const std::vector<Edit>& edits);
 
 /// As edits_text, without identities: equal for variants that are the same model.
 std::string effective_edits_text(const std::vector<Edit>& edits);
+
+/// What is computed for a variant: equal for variants that share it.
+std::string computed_text(const Variant& variant);
 
 /// Reads the text of edits_text or of a job file's `variant` line. `scope` is that of its magnitude
 /// edits. Throws Error (kBadInput) beginning with `where` for an unknown edit, a percent out of
@@ -96,5 +102,7 @@ std::vector<int32_t> parse_layers(
 /// `drop-07`, `magnitude-30`, `magnitude-12.5`.
 std::string drop_name(int32_t layer);
 std::string magnitude_name(Percent amount);
+/// `baseline-repeat-1`.
+std::string repeat_name(int32_t repeat);
 
 }  // namespace prune_sweep

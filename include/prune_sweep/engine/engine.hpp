@@ -14,7 +14,9 @@
 #include <vector>
 
 #include "prune_sweep/core/job.hpp"
+#include "prune_sweep/core/phases.hpp"
 #include "prune_sweep/core/record.hpp"
+#include "prune_sweep/core/savings.hpp"
 #include "prune_sweep/core/variant.hpp"
 #include "prune_sweep/model/checkpoint.hpp"
 #include "prune_sweep/text/tokenizer.hpp"
@@ -25,6 +27,7 @@ struct EngineSettings {
   DType dtype = DType::kBfloat16;
   DeviceKind device = DeviceKind::kCpu;
   int32_t num_threads = 0;  ///< 0: as many as the process may use
+  Savings savings{};
 };
 
 /// Continuations to score after one context (eval-spec: token-level log-likelihood).
@@ -84,6 +87,9 @@ class Engine {
   /// The `count` likeliest next tokens with their log-probabilities, best first, ties by lowest id.
   std::vector<std::pair<int32_t, float>> next_token(
       const Variant& variant, std::span<const int32_t> ids, int32_t count);
+
+  /// Where the time went since the last call.
+  PhaseSeconds take_phases();
 
  private:
   struct State;

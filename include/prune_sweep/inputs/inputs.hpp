@@ -52,6 +52,9 @@ std::vector<int32_t> continuation_ids(
     size_t context_len,
     const std::string& continuation);
 
+/// The tokens that end an answer: of generation_config.json, which no digest of the model covers.
+std::string end_ids_text(const ModelConfig& config);
+
 /// Identifies the selected questions of all benchmarks: equal where two hosts have the same data.
 std::string questions_digest(const std::vector<std::unique_ptr<Benchmark>>& benchmarks);
 

@@ -4,7 +4,8 @@
 /// evaluator); a supervisor passes most of them on unread.
 ///
 ///     master                 supervisor                evaluator
-///       | ------- Setup ---------> | ------- Setup -------> |   once; reads model and data
+///       | <------ Hello ---------- |                        |   once per rank
+///       | ------- Setup ---------> | ------- Setup -------> |   or Refuse; reads model and data
 ///       | <------ Ready ---------- | <------ Ready -------- |   once per evaluator process
 ///       | ------- Lease ---------> | ------- Lease -------> |   a unit, with an attempt number
 ///       | <------ Progress ------- | <------ Progress ----- |   at least every few seconds
@@ -21,7 +22,9 @@
 #include <variant>
 #include <vector>
 
+#include "prune_sweep/core/phases.hpp"
 #include "prune_sweep/core/record.hpp"
+#include "prune_sweep/core/savings.hpp"
 
 namespace prune_sweep {
 
@@ -31,13 +34,17 @@ struct Patience {
   double rank_s = 30;        ///< another rank that says nothing
 };
 
-/// What a worker and its evaluator need before the first lease.
+/// What a worker and its evaluator need before the first lease. The digests are of rank 0's files:
+/// those of the worker's host may lie elsewhere (see on_this_host()), but must give the same.
 struct Setup {
-  std::string job_text;  ///< the resolved job
-  std::string
-      questions_sha256;  ///< what the data on the worker's host must give: see questions_digest()
-  int32_t num_threads = 1;
+  std::string job_text;          ///< the resolved job
+  std::string questions_sha256;  ///< see questions_digest()
+  std::string tokenizer_sha256;
+  std::string end_ids;       ///< see end_ids_text()
+  std::string model_sha256;  ///< empty: these are the very files that rank 0 has digested
+  int32_t num_threads = 1;   ///< the worker's affair: the master does not know its host
   Patience patience;
+  Savings savings;
 };
 
 /// An evaluator has loaded model and data.
@@ -71,6 +78,7 @@ struct Result {
   double elapsed_s = 0;
   BenchmarkKind kind = BenchmarkKind::kMultipleChoice;
   std::vector<Record> records;  // [variants * questions]
+  PhaseSeconds phases_s{};      ///< of elapsed_s
 };
 
 /// Whose fault a failure is: only infrastructure is worth another try. A revoked lease is nobody's.
@@ -111,14 +119,49 @@ struct Revoke {
   int32_t attempt = 0;
 };
 
+/// A rank is there; the master answers with Setup or Refuse.
+struct Hello {
+  std::string program_version;  ///< of the build: all ranks must have the same
+  std::string host;
+  int32_t num_cores = 1;    ///< of the host, for all its ranks together
+  int32_t num_threads = 1;  ///< of this rank's evaluator
+  int64_t memory_bytes = 0;
+  std::vector<std::string> device_uuids;  ///< of the host, as far as its ranks may use them
+  std::vector<std::string> device_names;
+  std::string device_uuid;  ///< this rank's; empty without one
+};
+
+/// The receiver may not take part, or the sender is of another version: nothing but Stop is to be
+/// said any more.
+struct Refuse {
+  std::string why;
+};
+
 /// The order is the type's number on the wire: append only.
-using Message = std::
-    variant<Setup, Ready, Lease, Progress, Result, Failure, Committed, Stop, Heartbeat, Revoke>;
+using Message = std::variant<
+    Setup,
+    Ready,
+    Lease,
+    Progress,
+    Result,
+    Failure,
+    Committed,
+    Stop,
+    Heartbeat,
+    Revoke,
+    Hello,
+    Refuse>;
 
 /// Message to bytes and back, with a version and a CRC-32C. decode() throws Error (kInternal) for
 /// bytes that are damaged or of another version.
 std::string encode(const Message& message);
 Message decode(std::string_view bytes);
+
+/// As decode(), for what another rank says, which may be of another build: a message of another
+/// protocol version comes back as the Refuse that it deserves, or as Stop if that is what it is.
+/// Versions and type numbers stand where they are, and Stop stays as it is, in all versions from 3
+/// on.
+Message decode_from_rank(std::string_view bytes);
 
 /// Name of the message's type, for logs.
 std::string_view message_name(const Message& message);

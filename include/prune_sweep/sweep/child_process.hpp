@@ -17,12 +17,13 @@ namespace prune_sweep {
 class ChildProcess {
  public:
   /// Starts `program` with `arguments`; with `channel_fd` it finds that descriptor as number 3. The
-  /// launcher's variables are taken out of its environment, no signal is blocked in it. Throws
-  /// Error (kInternal).
+  /// launcher's variables are taken out of its environment, `variables` (NAME=VALUE) put in, no
+  /// signal is blocked in it. Throws Error (kInternal).
   ChildProcess(
       const std::filesystem::path& program,
       const std::vector<std::string>& arguments,
-      std::optional<int> channel_fd);
+      std::optional<int> channel_fd,
+      std::vector<std::string> variables = {});
   ~ChildProcess();
   ChildProcess(ChildProcess&& other) noexcept;
   ChildProcess& operator=(ChildProcess&& other) noexcept;
@@ -48,6 +49,7 @@ struct EvaluatorProcess {
   Channel channel;
   ChildProcess process;
 };
-EvaluatorProcess start_evaluator();
+/// With a `device_uuid` it sees that GPU and no other.
+EvaluatorProcess start_evaluator(const std::string& device_uuid);
 
 }  // namespace prune_sweep

@@ -25,6 +25,7 @@ struct Attempt {
   std::string outcome;  ///< "committed" or the failure's text
   std::string host;     ///< of the evaluator that the rank had then; empty when it is not known
   std::vector<std::string> variant_keys;  ///< whose records it gave
+  PhaseSeconds phases_s{};
 };
 
 /// A question that is not evaluated for some variants, and why.

@@ -13,6 +13,7 @@
 #include <variant>
 #include <vector>
 
+#include "prune_sweep/core/phases.hpp"
 #include "prune_sweep/core/record.hpp"
 
 namespace prune_sweep {
@@ -44,6 +45,7 @@ struct ResultEntry {
   std::vector<std::string> variant_keys;
   std::vector<std::string> question_keys;
   std::vector<Record> records;  // [variants * questions]
+  PhaseSeconds phases_s{};      ///< zeros where an earlier program wrote the entry
 };
 
 /// An attempt that gave nothing.

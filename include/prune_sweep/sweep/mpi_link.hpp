@@ -25,6 +25,8 @@ class MpiLink {
   int size() const { return size_; }
   /// Number of ranks on this rank's host.
   int host_size() const { return host_size_; }
+  /// This rank's number among those.
+  int host_rank() const { return host_rank_; }
 
   /// Hands a message over; it is on its way when this returns, its buffer is kept until it is sent.
   void send(int rank, const Message& message);
@@ -44,6 +46,7 @@ class MpiLink {
   int rank_ = 0;
   int size_ = 1;
   int host_size_ = 1;
+  int host_rank_ = 0;
   bool finalized_ = false;
   std::list<PendingSend> pending_;
 };

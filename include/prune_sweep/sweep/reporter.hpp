@@ -24,6 +24,7 @@ struct RunStatus {
   int32_t num_variants = 0;
   int32_t num_variants_complete = 0;
   int64_t num_quarantined = 0;  ///< questions
+  int64_t variant_tokens = 0;   ///< of this start: see RecordTable::variant_tokens()
   double started_s = 0;         ///< of this start, seconds since 1970-01-01 UTC
   double now_s = 0;             ///< the same clock
   double first_result_s = 0;    ///< 0: none yet
@@ -34,7 +35,7 @@ struct RunStatus {
 double time_left_s(const RunStatus& status);
 
 std::string status_json(const RunStatus& status);
-/// `61 %  5,210/8,580 records  412/s  0:42 left`
+/// `61 %  5210/8580 records  412/s  35210 variant-tokens/s  0:42 left`
 std::string progress_line(const RunStatus& status);
 /// `[17/39] drop-16  mmlu 0.412  gsm8k 0.333  12 s`
 std::string variant_line(

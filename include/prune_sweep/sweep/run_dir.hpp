@@ -23,6 +23,10 @@ class RunDir {
   std::filesystem::path status() const { return path_ / "status.json"; }
   std::filesystem::path done() const { return path_ / "DONE"; }
   std::filesystem::path lock() const { return path_ / "lock"; }
+  std::filesystem::path slurm() const { return path_ / "slurm.json"; }
+  /// The script and the job that `submit` gave to SLURM.
+  std::filesystem::path script() const { return path_ / "submit.sbatch"; }
+  std::filesystem::path submitted_job() const { return path_ / "submit.ini"; }
   std::filesystem::path log(int rank) const;
 
   /// The journal files, oldest first.

@@ -8,9 +8,12 @@
 
 #include "prune_sweep/core/check.hpp"
 #include "prune_sweep/core/plan.hpp"
+#include "prune_sweep/core/savings.hpp"
 #include "prune_sweep/protocol/message.hpp"
+#include "prune_sweep/sweep/launch.hpp"
 #include "prune_sweep/sweep/master.hpp"
 #include "prune_sweep/sweep/mpi_link.hpp"
+#include "prune_sweep/sweep/place.hpp"
 #include "prune_sweep/sweep/run_dir.hpp"
 #include "prune_sweep/sweep/stop_signals.hpp"
 
@@ -32,13 +35,23 @@ struct RunRequest {
   RunDir run;
   std::string job_text;  ///< the resolved job
   std::string questions_sha256;
+  std::string end_ids;  ///< see end_ids_text()
   Plan plan;
   std::string command_line;
   std::string program_version;
   double started_s = 0;  ///< when the program was started, seconds since 1970-01-01 UTC
   RunLimits limits;
   QuarantineUse quarantine = QuarantineUse::kKeep;
-  Gate gate;  ///< may be empty
+  Gate gate;                    ///< may be empty
+  bool shares_devices = false;  ///< two ranks may have one GPU
+  Savings savings{};
+};
+
+/// Who a rank is: how it was launched, where it is, and of which build.
+struct Self {
+  Launch launch;
+  Place place;
+  std::string build;  ///< version and commit
 };
 
 /// Makes the archive, after the last commit; calls `while_waiting` every few milliseconds. Throws
@@ -54,10 +67,14 @@ struct RunEnd {
 /// Rank 0: runs the plan to its end with the help of all ranks and writes everything but the
 /// archive. The other ranks still wait when it returns: dismiss_workers() comes next.
 RunEnd run_master_rank(
-    MpiLink& link, StopSignals& signals, const RunRequest& request, const Pack& pack);
+    MpiLink& link,
+    StopSignals& signals,
+    const Self& self,
+    const RunRequest& request,
+    const Pack& pack);
 
 /// Any other rank: serves until rank 0 says stop, or is gone.
-Leave run_worker_rank(MpiLink& link, StopSignals& signals);
+Leave run_worker_rank(MpiLink& link, StopSignals& signals, const Self& self);
 
 /// Rank 0: lets the other ranks leave.
 void dismiss_workers(MpiLink& link, Leave leave);

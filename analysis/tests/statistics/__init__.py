@@ -1,0 +1,1 @@
+"""Formulas against statsmodels, scipy and brute force."""
