@@ -40,9 +40,9 @@ class Bench:
         return sweep_runs.write_job(
             self.scratch / "job.ini", self.model(), {name.replace("__", ".").replace("_", "-"): value for name, value in keys.items()})
 
-    def run(self, keys, *options, ranks=1):
-        """Runs a job of the program; see sweep_runs.Run."""
-        done = sweep_runs.run(self, self.job(**keys), *options, ranks=ranks)
+    def run(self, keys, *options, **settings):
+        """Runs a job of the program; see sweep_runs.run."""
+        done = sweep_runs.run(self, self.job(**keys), *options, **settings)
         self.pause()
         return done
 

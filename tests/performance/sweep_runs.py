@@ -56,7 +56,7 @@ class Run:
 
 def write_job(path, model, keys):
     """A job file of {"section.key": value}; a benchmark that is not named is left out."""
-    sections = {"model": {"path": model}}
+    sections = {"model": {"path": model}, "output": {"dir": path.parent / "run"}}
     for name, value in keys.items():
         section, key = name.split(".")
         sections.setdefault(section, {})[key] = value
@@ -70,14 +70,15 @@ def write_job(path, model, keys):
 
 
 def plan(job, *options):
-    """{benchmark: [question as an object]} and the whole plan of a job."""
-    text = subprocess.run([BIN / "prune-sweep", "plan", job, "--json", *options], capture_output=True, text=True)
-    if text.returncode != 0:
-        sys.exit(text.stderr)
-    return json.loads(text.stdout)
+    """What `plan --json` says of a job."""
+    done = subprocess.run([BIN / "prune-sweep", "plan", job, "--json", *options], capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(done.stderr)
+    return json.loads(done.stdout)
 
 
 def questions(plan_json, benchmark):
+    """Its questions of a benchmark, as objects."""
     for entry in plan_json["benchmarks"]:
         if entry["name"] == benchmark:
             return [dict(zip(entry["question_fields"], row, strict=True)) for row in entry["questions"]]
@@ -144,7 +145,7 @@ def descendants(pid):
     return found
 
 
-def run(bench, job, *options, ranks=1):
+def run(bench, job, *options, ranks=1, in_bursts=True):
     """Runs a job to its end, in bursts with pauses when the bench was asked for pauses."""
     out = bench.scratch / "run"
     shutil.rmtree(out, ignore_errors=True)
@@ -157,7 +158,7 @@ def run(bench, job, *options, ranks=1):
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
             watches.append(Watch(process.pid))
             timer = threading.Timer(bench.burst_s, stop, [process])
-            if bench.pause_s > 0:
+            if bench.pause_s > 0 and in_bursts:
                 timer.start()
             text = process.communicate()[0]
             timer.cancel()
