@@ -3,11 +3,9 @@
 Its data sets come from local files and its models from memory; nothing else of it is replaced.
 """
 
-import csv
 import json
 import math
 import os
-import pathlib
 import random
 import shutil
 import subprocess
@@ -23,40 +21,14 @@ from lm_eval.api.model import LM
 from lm_eval.models.huggingface import HFLM
 
 import models
+from harness_data import DATA, load_dataset, mmlu_rows
 
-DATA = pathlib.Path(os.environ.get("PRUNE_SWEEP_DATA_DIR", models.ROOT / "build/release/data"))
 TOKENIZER = DATA / "qwen3-0.6b"
 SUBJECTS = ["abstract_algebra", "nutrition", "virology"]
 QUESTIONS = 4
 NEW_TOKENS = 24
 DROPPED = 13
 PERCENT = 50
-
-
-def mmlu_rows(subject, split):
-    with open(DATA / "mmlu" / split / f"{subject}_{split}.csv", encoding="utf-8", newline="") as file:
-        return [
-            dict(question=row["question"], subject=subject, choices=[row[f"choice{i}"] for i in range(4)],
-                 answer=int(row["answer"]))
-            for row in csv.DictReader(file)
-        ]
-
-
-def gsm8k_rows(split):
-    with open(DATA / "gsm8k" / f"{split}.jsonl", encoding="utf-8") as file:
-        return [json.loads(line) for line in file]
-
-
-def load_dataset(path, name=None, **_):
-    if path == "openai/gsm8k":
-        return datasets.DatasetDict({s: datasets.Dataset.from_list(gsm8k_rows(s)) for s in ("train", "test")})
-    features = datasets.Features({
-        "question": datasets.Value("string"),
-        "subject": datasets.Value("string"),
-        "choices": datasets.Sequence(datasets.Value("string")),
-        "answer": datasets.ClassLabel(names=["A", "B", "C", "D"])})
-    return datasets.DatasetDict(
-        {s: datasets.Dataset.from_list(mmlu_rows(name, s), features=features) for s in ("test", "dev")})
 
 
 @pytest.fixture(autouse=True)

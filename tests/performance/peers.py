@@ -1,0 +1,119 @@
+"""What others do with the same work, one measurement a process; prints one line of JSON.
+
+    python tests/performance/peers.py harness MODEL --task mmlu_anatomy --limit 25 --batch 8
+    python tests/performance/peers.py prefill MODEL --tokens 512,498,530
+    python tests/performance/peers.py linear
+
+Time is that of the answers alone: libraries and weights are loaded before, tasks and prompts made before.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import sys
+import time
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "reference"))
+
+import torch
+
+# Of Qwen3-0.6B: q|k|v, o, gate|up, down.
+PROJECTIONS = {"qkv": (1024, 4096), "o": (2048, 1024), "gate_up": (1024, 6144), "down": (3072, 1024)}
+LINEAR_ROWS = (1024, 2048)
+
+
+def harness(options):
+    """Seconds in which lm-evaluation-harness answers a task's first questions, as `lm_eval --model hf` does."""
+    import datasets
+    import harness_data
+    from lm_eval import evaluator
+    from lm_eval.models.huggingface import HFLM
+
+    datasets.load_dataset = harness_data.load_dataset
+
+    class Timed(HFLM):
+        elapsed_s = 0.0
+
+        def timed(self, answer, requests, **settings):
+            start = time.monotonic()
+            answers = answer(requests, **settings)
+            self.elapsed_s += time.monotonic() - start
+            return answers
+
+        def loglikelihood(self, requests, **settings):
+            return self.timed(super().loglikelihood, requests, **settings)
+
+        def generate_until(self, requests, **settings):
+            return self.timed(super().generate_until, requests, **settings)
+
+    start = time.monotonic()
+    model = Timed(pretrained=options.model, dtype="bfloat16", device="cpu", batch_size=options.batch, max_length=4096)
+    load_s = time.monotonic() - start
+    evaluator.simple_evaluate(
+        model=model, tasks=[options.task], num_fewshot=5, limit=options.limit, bootstrap_iters=0, log_samples=False,
+        gen_kwargs=f"max_gen_toks={options.new_tokens}" if options.task == "gsm8k" else None)
+    return {"elapsed_s": model.elapsed_s, "load_s": load_s}
+
+
+def prefill(options):
+    """Seconds of transformers for prompts of these lengths, one after the other, with logits of the last position only."""
+    import transformers
+
+    model = transformers.AutoModelForCausalLM.from_pretrained(options.model, dtype=torch.bfloat16).eval()
+    generator = torch.Generator().manual_seed(0)
+    prompts = [torch.randint(1000, 50000, (1, int(length)), generator=generator) for length in options.tokens.split(",")]
+    with torch.inference_mode():
+        model(prompts[0], logits_to_keep=1, use_cache=False)
+        start = time.monotonic()
+        for prompt in prompts:
+            model(prompt, logits_to_keep=1, use_cache=False)
+        elapsed_s = time.monotonic() - start
+    return {"elapsed_s": elapsed_s, "tokens": sum(prompt.shape[1] for prompt in prompts)}
+
+
+def linear(options):
+    """GFLOP/s of at::linear in bfloat16, the best of each shape and number of rows."""
+    rates = {}
+    with torch.inference_mode():
+        for name, (columns, outputs) in PROJECTIONS.items():
+            for rows in LINEAR_ROWS:
+                # Several weights in turn, as in a model: not the one that is in the cache.
+                weights = [torch.randn(outputs, columns, dtype=torch.bfloat16) for _ in range(8)]
+                inputs = torch.randn(rows, columns, dtype=torch.bfloat16)
+                best_s = float("inf")
+                for _ in range(options.rounds):
+                    start = time.monotonic()
+                    for weight in weights:
+                        torch.nn.functional.linear(inputs, weight)
+                    best_s = min(best_s, (time.monotonic() - start) / len(weights))
+                rates[f"{name} {rows}"] = 2e-9 * rows * columns * outputs / best_s
+    return {"gflops": rates, "peak_gflops": max(rates.values())}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--threads", type=int, default=2)
+    commands = parser.add_subparsers(required=True)
+    command = commands.add_parser("harness")
+    command.add_argument("model")
+    command.add_argument("--task", required=True)
+    command.add_argument("--limit", type=int, required=True)
+    command.add_argument("--batch", type=int, required=True)
+    command.add_argument("--new-tokens", type=int, default=128)
+    command.set_defaults(measure=harness)
+    command = commands.add_parser("prefill")
+    command.add_argument("model")
+    command.add_argument("--tokens", required=True, help="lengths of the prompts")
+    command.set_defaults(measure=prefill)
+    command = commands.add_parser("linear")
+    command.add_argument("--rounds", type=int, default=12)
+    command.set_defaults(measure=linear)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    print(json.dumps(options.measure(options)))
+
+
+if __name__ == "__main__":
+    main()
