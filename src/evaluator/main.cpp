@@ -1,5 +1,5 @@
 /// prune-sweep-evaluator: the program that computes. `serve` is a supervisor's child and takes
-/// leases over the socket that it inherits; `score` answers JSON Lines.
+/// leases over the socket that it inherits; `score` answers JSON Lines; `export` writes a variant.
 #include <sched.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -17,6 +17,7 @@
 #include "evaluator/faults.hpp"
 #include "prune_sweep/core/check.hpp"
 #include "prune_sweep/evaluator/evaluate.hpp"
+#include "prune_sweep/evaluator/export.hpp"
 #include "prune_sweep/evaluator/score.hpp"
 #include "prune_sweep/protocol/channel.hpp"
 
@@ -129,6 +130,7 @@ int main_function(int argc, char** argv) {
   try {
     if (command == "serve" && argc == 3) return serve(static_cast<pid_t>(std::atol(argv[2])));
     if (command == "score") return run_score(argc - 1, argv + 1);
+    if (command == "export") return run_export(argc - 1, argv + 1);
     bad_input("prune-sweep-evaluator", "is started by prune-sweep", "Use prune-sweep instead.");
   } catch (const Error& error) {
     std::fprintf(stderr, "prune-sweep: %s\n", error.what());
