@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 #include <c10/core/InferenceMode.h>
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -14,10 +15,9 @@
 
 #include "engine/pruner.hpp"
 #include "engine/weights.hpp"
-#include "model/safetensors.hpp"
 #include "prune_sweep/core/atomic_file.hpp"
 #include "prune_sweep/core/check.hpp"
-#include "prune_sweep/model/checkpoint.hpp"
+#include "prune_sweep/model/safetensors_head.hpp"
 
 namespace prune_sweep {
 

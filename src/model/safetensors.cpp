@@ -6,6 +6,7 @@
 
 #include "prune_sweep/core/check.hpp"
 #include "prune_sweep/core/json_file.hpp"
+#include "prune_sweep/model/safetensors_head.hpp"
 
 namespace prune_sweep {
 
