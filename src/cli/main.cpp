@@ -38,6 +38,8 @@ constexpr std::string_view kHelp =
   prune-sweep merge OUT RUN...   one run directory from several; resumable as any other
   prune-sweep samples RUN --benchmark=B --variant=V
                                  JSON Lines in the samples format of lm-evaluation-harness
+  prune-sweep export JOB.ini VARIANT DIR
+                                 the variant as a model directory that transformers loads
   prune-sweep tokenize MODEL_DIR JSON Lines: {"text"} -> {"ids"}, {"ids"} -> {"text"}
   prune-sweep score MODEL_DIR [--dtype float32|bfloat16] [--device cpu|cuda] [--drop L,...] [--magnitude PERCENT]
                                  JSON Lines: log-likelihoods, next tokens, generated text
@@ -67,7 +69,10 @@ constexpr std::array kCommands{
     CommandRow{"merge", command_merge},
 };
 
-/// `score` needs the engine, which only the evaluator program has: becomes that program.
+/// Commands that need the engine, which only the evaluator program has.
+constexpr std::array<std::string_view, 2> kEvaluatorCommands{"score", "export"};
+
+/// Becomes the evaluator program.
 [[noreturn]] void become_evaluator(char** argv) {
   const std::string program = sibling_program("prune-sweep-evaluator").string();
   ::execv(program.c_str(), argv);
@@ -85,7 +90,7 @@ const CommandRow& take_command(CommandLine& line) {
     // A word that is neither a command nor looks like a job file is a slip of the pen, not a job.
     const std::string& word = line.positional.front();
     if (word.find_first_of("./") == std::string::npos && !std::filesystem::exists(word)) {
-      std::vector<std::string_view> names{"score"};
+      std::vector<std::string_view> names(kEvaluatorCommands.begin(), kEvaluatorCommands.end());
       for (const CommandRow& row : kCommands) names.push_back(row.name);
       bad_input(
           "'" + printable(word) + "'",
@@ -98,7 +103,11 @@ const CommandRow& take_command(CommandLine& line) {
 }
 
 int dispatch(int argc, char** argv) {
-  if (argc > 1 && std::string_view(argv[1]) == "score") become_evaluator(argv);
+  const std::string_view first = argc > 1 ? argv[1] : "";
+  if (std::find(kEvaluatorCommands.begin(), kEvaluatorCommands.end(), first) !=
+      kEvaluatorCommands.end()) {
+    become_evaluator(argv);
+  }
   CommandLine line = parse_command_line(argc, argv);
   if (line.has("help")) {
     std::fwrite(kHelp.data(), 1, kHelp.size(), stdout);

@@ -60,30 +60,58 @@ class FileDescriptor {
   int fd_ = -1;
 };
 
+fs::path temporary_path(const fs::path& target) {
+  return target.parent_path() / ("." + target.filename().string() + "." +
+                                 std::to_string(::getpid()) + std::string(kSuffix));
+}
+
+/// Gives what is at `from` the name `to`.
+void rename_durably(const fs::path& from, const fs::path& to) {
+  if (::rename(from.c_str(), to.c_str()) != 0) disk_error("write", to.string(), errno);
+  sync_folder_of(to);
+}
+
 }  // namespace
 
-AtomicFile::AtomicFile(fs::path target) : target_(std::move(target)) {
-  path_ = target_.parent_path() / ("." + target_.filename().string() + "." +
-                                   std::to_string(::getpid()) + std::string(kSuffix));
-}
+AtomicFile::AtomicFile(fs::path target)
+    : target_(std::move(target)), path_(temporary_path(target_)) {}
 
 AtomicFile::~AtomicFile() {
   if (!is_published_) ::unlink(path_.c_str());
 }
 
 void AtomicFile::write(std::string_view bytes) {
+  write_pieces([bytes](const Sink& sink) { sink(bytes); });
+}
+
+void AtomicFile::write_pieces(const std::function<void(const Sink& sink)>& produce) {
   FileDescriptor file(path_, O_WRONLY | O_CREAT | O_TRUNC, target_);
-  file.write(bytes);
+  produce([&file](std::string_view bytes) { file.write(bytes); });
   file.sync();
   file.close();
 }
 
 void AtomicFile::publish() {
-  if (::rename(path_.c_str(), target_.c_str()) != 0) {
-    disk_error("write", target_.string(), errno);
-  }
+  rename_durably(path_, target_);
   is_published_ = true;
-  sync_folder_of(target_);
+}
+
+AtomicFolder::AtomicFolder(fs::path target)
+    : target_(target.has_filename() ? std::move(target) : target.parent_path()),
+      path_(temporary_path(target_)) {
+  std::error_code error;
+  fs::create_directory(path_, error);
+  if (error) disk_error("write", target_.string(), error.value());
+}
+
+AtomicFolder::~AtomicFolder() {
+  std::error_code error;
+  if (!is_published_) fs::remove_all(path_, error);
+}
+
+void AtomicFolder::publish() {
+  rename_durably(path_, target_);
+  is_published_ = true;
 }
 
 void write_file_atomically(const fs::path& path, std::string_view text) {

@@ -7,8 +7,6 @@
 
 namespace prune_sweep {
 
-namespace {
-
 at::ScalarType scalar_type(StoredType type) {
   switch (type) {
     case StoredType::kBfloat16:
@@ -20,6 +18,8 @@ at::ScalarType scalar_type(StoredType type) {
   }
   return at::kFloat;
 }
+
+namespace {
 
 std::string layer_tensor(int32_t layer, const char* name) {
   return "model.layers." + std::to_string(layer) + '.' + name;

@@ -45,6 +45,8 @@ inline constexpr std::array<LinearWeight, 7> kLinearWeights{{
     {&LayerWeights::down, "mlp.down_proj.weight"},
 }};
 
+at::ScalarType scalar_type(StoredType type);
+
 class Weights {
  public:
   /// Takes `checkpoint` over; tensors of another type than `dtype` are converted now.

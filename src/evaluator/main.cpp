@@ -1,5 +1,6 @@
 /// prune-sweep-evaluator: the program that computes. `serve` is a supervisor's child and takes
-/// leases over the socket that it inherits; `score` answers JSON Lines; `rate` measures products.
+/// leases over the socket that it inherits; `score` answers JSON Lines; `export` writes a variant;
+/// `rate` measures products.
 #include <malloc.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -19,6 +20,7 @@
 #include "prune_sweep/core/job.hpp"
 #include "prune_sweep/engine/rate.hpp"
 #include "prune_sweep/evaluator/evaluate.hpp"
+#include "prune_sweep/evaluator/export.hpp"
 #include "prune_sweep/evaluator/score.hpp"
 #include "prune_sweep/protocol/channel.hpp"
 
@@ -150,6 +152,7 @@ int main_function(int argc, char** argv) {
     if (command == "serve" && argc == 3) return serve(static_cast<pid_t>(std::atol(argv[2])));
     if (command == "rate" && argc == 5) return print_rate(argv[2], argv[3], argv[4]);
     if (command == "score") return run_score(argc - 1, argv + 1);
+    if (command == "export") return run_export(argc - 1, argv + 1);
     bad_input("prune-sweep-evaluator", "is started by prune-sweep", "Use prune-sweep instead.");
   } catch (const Error& error) {
     std::fprintf(stderr, "prune-sweep: %s\n", error.what());

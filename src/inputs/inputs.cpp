@@ -103,7 +103,10 @@ std::vector<BenchmarkKeys> benchmark_keys() {
 Inputs read_inputs(Job job) {
   const fs::path& dir = job.model.path;
   if (!fs::is_directory(dir)) {
-    bad_input(job.source + ": model.path=" + dir.string(), "is not a folder");
+    bad_input(
+        job.source + ": model.path=" + dir.string(),
+        "is not a folder",
+        "A relative path starts at the job file's folder.");
   }
   ModelConfig config = read_model_config(dir);
   Tokenizer tokenizer = Tokenizer::read(dir);

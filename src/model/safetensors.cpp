@@ -6,6 +6,7 @@
 
 #include "prune_sweep/core/check.hpp"
 #include "prune_sweep/core/json_file.hpp"
+#include "prune_sweep/model/safetensors_head.hpp"
 
 namespace prune_sweep {
 
@@ -177,6 +178,27 @@ TensorTable parse_safetensors(std::string_view file, const std::string& source) 
   }
   require_seamless(tensors, data, source);
   return tensors;
+}
+
+std::string safetensors_head(
+    std::span<const TensorEntry> tensors, const std::map<std::string, std::string>& metadata) {
+  nlohmann::ordered_json header{{"__metadata__", metadata}};
+  uint64_t begin = 0;
+  for (const TensorEntry& tensor : tensors) {
+    const DtypeName& dtype = kDtypes.at(static_cast<size_t>(tensor.type));
+    uint64_t end = begin + dtype.size;
+    for (const int64_t dim : tensor.shape) end = begin + (end - begin) * static_cast<uint64_t>(dim);
+    header[tensor.name] = {
+        {"dtype", dtype.name}, {"shape", tensor.shape}, {"data_offsets", {begin, end}}};
+    begin = end;
+  }
+  std::string text = header.dump();
+  // The data are to begin where any pointer may point.
+  text.append(kLengthBytes - text.size() % kLengthBytes, ' ');
+  const uint64_t length = text.size();
+  std::string head(kLengthBytes, '\0');
+  std::memcpy(head.data(), &length, sizeof length);
+  return head + text;
 }
 
 size_t size_of(StoredType type) { return kDtypes.at(static_cast<size_t>(type)).size; }

@@ -87,6 +87,12 @@ MasterRank::MasterRank(
         num_records_at_start_,
         request.plan.num_records());
   }
+  if (history_.num_foreign_records > 0) {
+    std::printf(
+        "%ld records in the journals belong to variants, questions, rules or a model that this job "
+        "does not have: they are kept and not used\n",
+        history_.num_foreign_records);
+  }
 }
 
 std::string MasterRank::new_run_id() const {

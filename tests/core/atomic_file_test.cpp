@@ -97,3 +97,41 @@ TEST_CASE("only names that an atomic file gives are removed") {
   CHECK(fs::exists(dir.path() / "notes.tmp"));
   CHECK(error_of([&] { remove_temporary_files(dir.path() / "no"); }).status() == ExitStatus::kDisk);
 }
+
+TEST_CASE("a file written in pieces is all of them, and none when they cannot be made") {
+  const TempDir dir;
+  {
+    AtomicFile file(dir.path() / "whole");
+    file.write_pieces([](const AtomicFile::Sink& sink) {
+      for (const char* piece : {"one ", "", "two"}) sink(piece);
+    });
+    file.publish();
+  }
+  CHECK(read_text_file(dir.path() / "whole") == "one two");
+  AtomicFile file(dir.path() / "whole");
+  CHECK_THROWS(file.write_pieces([](const AtomicFile::Sink& sink) {
+    sink("half");
+    throw std::runtime_error("no more");
+  }));
+  CHECK(read_text_file(dir.path() / "whole") == "one two");
+}
+
+TEST_CASE("a folder has its name when it is published, and is gone when it is not") {
+  const TempDir dir;
+  fs::create_directory(dir.path() / "empty");
+  for (const char* name : {"new", "new-too/", "empty"}) {
+    AtomicFolder folder(dir.path() / name);
+    write_file_atomically(folder.path() / "inside", name);
+    CHECK(is_temporary_name(folder.path().filename().string()));
+    folder.publish();
+    CHECK(read_text_file(dir.path() / name / "inside") == name);
+  }
+  {
+    AtomicFolder folder(dir.path() / "never");
+    write_file_atomically(folder.path() / "inside", "text");
+  }
+  CHECK(std::distance(fs::directory_iterator(dir.path()), {}) == 3);
+  AtomicFolder folder(dir.path() / "new");
+  const Error error = error_of([&] { folder.publish(); });
+  CHECK(error.status() == ExitStatus::kDisk);
+}

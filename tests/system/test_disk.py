@@ -27,15 +27,19 @@ def test_a_packer_killed_at_any_moment_leaves_a_whole_archive(undisturbed, tmp_p
     prune_sweep("pack", run)
     whole_s = time.monotonic() - started
     moments = random.Random(1)
-    num_killed = num_kept = num_new = 0
-    for moment in range(500 if soak else 20):
+    num_killed = num_kept = num_new = moment = 0
+    wanted = 500 if soak else 20
+    # Some are done before they are hit.
+    while num_killed < wanted:
+        moment += 1
+        assert moment < 5 * wanted
         # Every third time there is no older archive.
         (run / "archive.h5").unlink(missing_ok=True)
         if moment % 3 > 0:
             shutil.copy(undisturbed / "archive.h5", run)
         before = (run / "archive.h5").stat().st_ino if moment % 3 > 0 else None
         packer = subprocess.Popen([str(BIN / "prune-sweep"), "pack", str(run)])
-        time.sleep(moments.uniform(0, 1.1 * whole_s))
+        time.sleep(moments.uniform(0, whole_s))
         packer.kill()
         num_killed += packer.wait() == -signal.SIGKILL
         if not (run / "archive.h5").exists():
@@ -45,7 +49,7 @@ def test_a_packer_killed_at_any_moment_leaves_a_whole_archive(undisturbed, tmp_p
         num_new += (run / "archive.h5").stat().st_ino != before
         assert numeric_data(run / "archive.h5") == expected
         prune_sweep("verify", run)
-    assert num_killed > 0 and num_kept > 0
+    assert num_kept > 0
     print(f"{num_killed} packers killed, old archive kept {num_kept} times, new one {num_new} times")
     # What they left half-written is removed by the next one.
     prune_sweep("pack", run)

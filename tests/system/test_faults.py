@@ -14,7 +14,8 @@ import pytest
 from programs import BIN, DEMO_JOB, SMALL, numeric_data, prune_sweep
 from test_run import descendants, evaluators_of, start, wait_for_records, wait_until_gone
 
-PATIENCE = ["--evaluator-patience=3", "--rank-patience=2"]
+# Short enough to wait for, long enough for evaluators that start on a machine with other work to do.
+PATIENCE = ["--evaluator-patience=20", "--rank-patience=3"]
 # The questions of SMALL: five of each MMLU subject, six of GSM8K.
 POISON = "mmlu:7"
 

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import time
@@ -136,12 +137,59 @@ def test_an_interrupt_leaves_a_run_that_can_be_resumed(undisturbed, tmp_path):
     assert numeric_data(run / "archive.h5") == numeric_data(undisturbed / "archive.h5")
 
 
+def num_committed(run):
+    """Units that the starts of a run have computed."""
+    with h5py.File(run / "archive.h5") as archive:
+        return (archive["audit/units/outcome"].asstr()[:] == "committed").sum()
+
+
 def test_a_complete_run_started_again_computes_nothing(undisturbed, tmp_path):
-    before = (undisturbed / "archive.h5").read_bytes()
-    done = prune_sweep(DEMO_JOB, *SMALL, f"--output.dir={undisturbed}", ranks=2)
-    assert "resuming" in done.stdout
-    assert numeric_data(undisturbed / "archive.h5")
-    assert len(before) > 0
+    run = shutil.copytree(undisturbed, tmp_path / "run")
+    done = prune_sweep(DEMO_JOB, *SMALL, f"--output.dir={run}", ranks=2)
+    assert "resuming: 287 of 287 records are there" in done.stdout
+    assert num_committed(run) == num_committed(undisturbed) > 0
+    assert numeric_data(run / "archive.h5") == numeric_data(undisturbed / "archive.h5")
+
+
+def test_a_shrunk_and_reordered_grid_uses_what_is_there(undisturbed, tmp_path):
+    run = shutil.copytree(undisturbed, tmp_path / "run")
+    more = ["--sweep.layers=none", "--sweep.magnitude=60", "--sweep.variant=thirteen: 13 drop", "--sweep.variant=zero: 0 drop"]
+    done = prune_sweep(DEMO_JOB, *SMALL[3:], *more, f"--output.dir={run}", ranks=2)
+    assert "resuming: 164 of 164 records are there" in done.stdout
+    assert "82 records in the journals belong to variants" in done.stdout  # drop-14 and both
+    assert num_committed(run) == num_committed(undisturbed)
+    with h5py.File(run / "archive.h5") as shrunk, h5py.File(undisturbed / "archive.h5") as whole:
+        names = list(whole["variants/name"].asstr()[:])
+        assert list(shrunk["variants/name"].asstr()[:]) == ["baseline", "magnitude-60", "thirteen", "zero"]
+        rows = [names.index(name) for name in ["baseline", "magnitude-60", "drop-13", "drop-00"]]
+        assert (shrunk["benchmarks/mmlu/loglik"][:] == whole["benchmarks/mmlu/loglik"][:][rows]).all()
+
+
+def test_records_of_changed_data_or_of_a_changed_model_are_kept_and_not_used(job_copy, tmp_path):
+    options = ["--sweep.layers=13", "--sweep.magnitude=none", *SMALL[3:]]
+    run = tmp_path / "run"
+    prune_sweep(job_copy, *options)
+
+    questions = tmp_path / "demo/mmlu/test/first_letters_test.csv"
+    original = questions.read_text()
+    questions.write_text(original.replace("Which word", "Which of the words", 1))
+    assert questions.read_text() != original
+    done = prune_sweep(job_copy, *options)
+    assert "resuming: 80 of 82 records are there" in done.stdout
+    assert "2 records in the journals belong to" in done.stdout
+    prune_sweep(job_copy, *options, f"--output.dir={tmp_path}/new")
+    assert numeric_data(run / "archive.h5") == numeric_data(tmp_path / "new/archive.h5")
+
+    questions.write_text(original)
+    assert "resuming: 82 of 82 records are there" in prune_sweep(job_copy, *options).stdout
+
+    weights = tmp_path / "demo/model/model.safetensors"
+    changed = bytearray(weights.read_bytes())
+    changed[-1000] ^= 1
+    weights.write_bytes(changed)
+    done = prune_sweep(job_copy, *options)
+    assert "resuming" not in done.stdout
+    assert "84 records in the journals belong to" in done.stdout
 
 
 def test_a_grown_grid_keeps_the_records_it_has(undisturbed, tmp_path):

@@ -1,9 +1,10 @@
 /// \file
-/// Files that appear whole or not at all, and outlive a crash of the machine. Every failure throws
-/// Error (kDisk) that names the target, and leaves what had its name before.
+/// Files and folders that appear whole or not at all, and outlive a crash of the machine. Every
+/// failure throws Error (kDisk) that names the target, and leaves what had its name before.
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <string_view>
 
 namespace prune_sweep {
@@ -21,7 +22,32 @@ class AtomicFile {
 
   /// Writes the whole content, through to the storage device.
   void write(std::string_view bytes);
+  /// The same for content that is too large to be in memory at once: `produce` hands its pieces to
+  /// the sink, in order.
+  using Sink = std::function<void(std::string_view bytes)>;
+  void write_pieces(const std::function<void(const Sink& sink)>& produce);
   /// Gives the file its target's name, in place of what had it, and syncs the folder.
+  void publish();
+
+ private:
+  std::filesystem::path target_;
+  std::filesystem::path path_;
+  bool is_published_ = false;
+};
+
+/// A folder beside its target, named as an AtomicFile is, that is removed with all that is in it
+/// unless it is published.
+class AtomicFolder {
+ public:
+  /// The target's parent must be there; the target itself may be an empty folder.
+  explicit AtomicFolder(std::filesystem::path target);
+  AtomicFolder(const AtomicFolder&) = delete;
+  AtomicFolder& operator=(const AtomicFolder&) = delete;
+  ~AtomicFolder();
+
+  const std::filesystem::path& path() const { return path_; }
+
+  /// Gives the folder its target's name.
   void publish();
 
  private:
