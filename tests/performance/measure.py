@@ -27,7 +27,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="a few questions: whether it works, not how fast it is")
     parser.add_argument("--cores", type=int, default=2, help="of this machine, for every program alike")
     parser.add_argument("--pause", type=float, default=0, metavar="S", help="between measurements; runs are stopped and resumed, too")
-    parser.add_argument("--burst", type=float, default=45, metavar="S", help="with --pause: after how long")
+    parser.add_argument("--burst", type=float, default=45, metavar="S", help="with --pause: after how long (twice as long when no unit ends within it)")
     options = parser.parse_args()
     names = options.only.split(",") if options.only else list(WORKLOADS)
     for name in names:
