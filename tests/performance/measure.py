@@ -12,6 +12,7 @@ import sys
 import tempfile
 
 import report
+import sweep_runs
 from bench import Bench
 from workloads import WORKLOADS
 
@@ -43,7 +44,7 @@ def main():
             print(f"== {name}", flush=True)
             rows = WORKLOADS[name](bench)
             report.save(name, rows, {
-                "machine": report.machine(len(cores)), "versions": report.versions(PACKAGES, bench.llama_cpp.version()),
+                "machine": report.machine(len(cores)), "versions": report.versions(sweep_runs.BIN / "prune-sweep", PACKAGES, bench.llama_cpp.version()),
                 "options": {"repeat": options.repeat, "quick": options.quick}})
             for row in rows:
                 print(f"{row.workload} | {row.against} | {report.number(row.value)} {row.unit} | {row.verdict()}", flush=True)
