@@ -172,5 +172,6 @@ TEST_CASE("answers of a unit are generated together") {
   const Counted together = texts_counted({});
   const Counted alone = texts_counted(without(&Savings::batch_decode));
   CAPTURE(together.calls, alone.calls, together.flops, alone.flops);
-  CHECK(together.calls * 4 <= alone.calls);
+  CHECK(together.calls * 3 <= alone.calls);
+  CHECK(together.flops * 4 <= alone.flops);  // a row by itself is multiplied as sixteen
 }

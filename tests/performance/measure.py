@@ -12,6 +12,7 @@ import sys
 import tempfile
 
 import report
+import sweep_runs
 from bench import Bench
 from workloads import WORKLOADS
 
@@ -27,7 +28,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="a few questions: whether it works, not how fast it is")
     parser.add_argument("--cores", type=int, default=2, help="of this machine, for every program alike")
     parser.add_argument("--pause", type=float, default=0, metavar="S", help="between measurements; runs are stopped and resumed, too")
-    parser.add_argument("--burst", type=float, default=45, metavar="S", help="with --pause: after how long")
+    parser.add_argument("--burst", type=float, default=45, metavar="S", help="with --pause: after how long (twice as long when no unit ends within it)")
     options = parser.parse_args()
     names = options.only.split(",") if options.only else list(WORKLOADS)
     for name in names:
@@ -43,7 +44,7 @@ def main():
             print(f"== {name}", flush=True)
             rows = WORKLOADS[name](bench)
             report.save(name, rows, {
-                "machine": report.machine(len(cores)), "versions": report.versions(PACKAGES, bench.llama_cpp.version()),
+                "machine": report.machine(len(cores)), "versions": report.versions(sweep_runs.BIN / "prune-sweep", PACKAGES, bench.llama_cpp.version()),
                 "options": {"repeat": options.repeat, "quick": options.quick}})
             for row in rows:
                 print(f"{row.workload} | {row.against} | {report.number(row.value)} {row.unit} | {row.verdict()}", flush=True)

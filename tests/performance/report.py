@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import importlib.metadata
 import json
 import os
 import pathlib
@@ -64,10 +65,9 @@ def machine(cores):
     }
 
 
-def versions(packages, llama_cpp):
-    import importlib.metadata
-
-    found = {"prune-sweep": output_of("git", "describe", "--always", "--dirty", "--abbrev=12"), "python": platform.python_version()}
+def versions(program, packages, llama_cpp):
+    """Of what was measured: the program as it calls itself, Python packages, llama.cpp where it was built."""
+    found = {"prune-sweep": output_of(program, "--version").removeprefix("prune-sweep "), "python": platform.python_version()}
     for package in packages:
         found[package] = importlib.metadata.version(package)
     if llama_cpp:

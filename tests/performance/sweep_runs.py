@@ -154,10 +154,11 @@ def run(bench, job, *options, ranks=1, in_bursts=True):
         command = ["mpirun", "--oversubscribe", "--bind-to", "none", "-n", str(ranks), *command]
     launch_s = time.time()
     watches = []
+    burst_s, num_records = bench.burst_s, 0
     while True:
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
             watches.append(Watch(process.pid))
-            timer = threading.Timer(bench.burst_s, stop, [process])
+            timer = threading.Timer(burst_s, stop, [process])
             if bench.pause_s > 0 and in_bursts:
                 timer.start()
             text = process.communicate()[0]
@@ -170,6 +171,9 @@ def run(bench, job, *options, ranks=1, in_bursts=True):
             return read(out, launch_s, time.time(), watches)
         if state != STOPPED:
             sys.exit(f"{' '.join(command)}\n{text}")
+        before, num_records = num_records, json.loads((out / "status.json").read_text())["num_records"]
+        if num_records == before:  # no unit ends within a burst
+            burst_s *= 2
         bench.pause()
 
 
