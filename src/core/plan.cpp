@@ -20,7 +20,7 @@ constexpr std::string_view kEngineVersion = "2";
 /// over the workers.
 constexpr double kGroupModelPasses = 4.5;
 /// How much longer than others the blocks of a group may be that has fewer layer passes.
-constexpr double kMostTokensMore = 4;
+constexpr double kMostTokensMore = 2;
 /// Tokens of a question block that are not in its common prefix. One block then takes some seconds
 /// on a CPU with a small model, and the prefix is a small part of it.
 constexpr int64_t kChoiceBlockTokens = 4096;

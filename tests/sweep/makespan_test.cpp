@@ -11,10 +11,10 @@ namespace {
 /// Deciles of how long the 117 units of the demo job took, over what their FLOPs let expect.
 constexpr std::array kMeasuredSpread{0.63, 0.68, 0.70, 0.77, 0.85, 0.98, 1.07, 1.16, 1.46, 1.97};
 
-/// The real sweep's model and variants, with questions enough for some ten thousand units.
+/// The real sweep's model, and levels and questions enough for some ten thousand units.
 Plan large_plan() {
   auto variants = single_drops(28);
-  for (int64_t percent = 10; percent <= 90; percent += 10) variants.push_back(pruned(28, percent));
+  for (int64_t percent = 5; percent <= 95; percent += 5) variants.push_back(pruned(28, percent));
   std::vector<int32_t> subjects(57);
   for (size_t i = 0; i < subjects.size(); ++i)
     subjects[i] = 60 + static_cast<int32_t>(i * 37 % 900);
