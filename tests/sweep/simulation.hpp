@@ -30,7 +30,7 @@ inline Plan small_plan() {
       some_context(),
       small_shape(kLayers),
       std::move(variants),
-      {choice_benchmark("mmlu", {7, 3, 1}, 100, 2600), generation_benchmark("gsm8k", 5, 6000, 20)});
+      {choice_benchmark("mmlu", {7, 3, 1}, 100, 2600), generation_benchmark("gsm8k", 5, 3000, 20)});
 }
 
 /// A record whose value tells its place, so that a mix-up shows.
