@@ -50,10 +50,9 @@ bool is_awaited(const nlohmann::json& status) {
 
 /// What the run says of itself; that it is submitted, when it has not begun.
 nlohmann::json own_status(const RunDir& run) {
-  if (std::filesystem::exists(run.status())) {
-    return nlohmann::json::parse(read_text_file(run.status()));
-  }
-  return {{"state", "submitted"}};
+  const bool has_begun = !run.journals().empty();
+  if (!has_begun && !std::filesystem::exists(run.status())) return {{"state", "submitted"}};
+  return nlohmann::json::parse(read_text_file(run.status()));
 }
 
 nlohmann::ordered_json queue_json(const std::string& job, const QueueAnswer& answer) {

@@ -155,9 +155,10 @@ def test_float32_agrees(case, tally):
 
 
 def test_bfloat16_is_as_far_from_float32_as_transformers_is(case, tally):
-    """Rounded at the same places, so the same error; the exact values differ with the order of sums."""
+    """Rounded at the same places, so the same error; the exact values differ with the order of sums. A few
+    prompts alone may be off by a third either way."""
     rounded = reference(case.path, torch.bfloat16)
-    prompts = [random_ids(case.shape.vocab, length, seed=1) for length in [20, 60, 129, 200]]
+    prompts = [random_ids(case.shape.vocab, length, seed) for length in [20, 60, 129, 200] for seed in range(1, 13)]
     answers = score(
         case.path, [{"ids": ids, "top": case.shape.vocab} for ids in prompts], "--dtype", "bfloat16")
     ours, theirs = [], []
@@ -167,7 +168,7 @@ def test_bfloat16_is_as_far_from_float32_as_transformers_is(case, tally):
         theirs.append(numpy.square(logprobs(rounded, ids)[-1] - truth).mean())
     ratio = numpy.sqrt(numpy.mean(ours) / numpy.mean(theirs))
     tally.bfloat16 = max(tally.bfloat16, (ratio, case.name))
-    assert ratio < 1.3
+    assert ratio < 1.2
     assert numpy.sqrt(numpy.mean(theirs)) < 0.1
 
 
