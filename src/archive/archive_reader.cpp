@@ -148,18 +148,20 @@ class Reader {
 
   /// All paths of the format, in each benchmark of their kind. Gives the number of data sets.
   size_t check_paths(const Plan& plan) {
-    size_t num_data_sets = 0;
+    std::vector<std::pair<FormatEntry, std::string>> paths;
     for (const FormatEntry& entry : format_entries()) {
-      std::vector<std::string> paths;
-      if (entry.path.find('<') == std::string::npos) paths.push_back(entry.path);
+      if (entry.path.find('<') == std::string::npos) paths.emplace_back(entry, entry.path);
       for (const BenchmarkPlan& benchmark : plan.benchmarks) {
         const std::string path = path_in(entry.path, benchmark);
-        if (!path.empty()) paths.push_back(path);
-      }
-      for (const std::string& path : paths) {
-        num_data_sets += check_path(entry, path) ? 1 : 0;
+        if (!path.empty()) paths.emplace_back(entry, path);
       }
     }
+    // First what is missing: to its neighbours it shows as a scale that cannot be followed.
+    for (const auto& [entry, path] : paths) {
+      if (path.find('@') == std::string::npos) open_data_set(file_, path);
+    }
+    size_t num_data_sets = 0;
+    for (const auto& [entry, path] : paths) num_data_sets += check_path(entry, path) ? 1 : 0;
     return num_data_sets;
   }
 
