@@ -247,9 +247,8 @@ void write_audit(ArchiveGroup group, const Audit& audit) {
   units.column("idle_s", each(audit.units, &UnitAudit::idle_s));
   for (size_t phase = 0; phase < kPhases.size(); ++phase) {
     units.column(
-        std::string(kPhases[phase].name) + "_s", each(audit.units, [phase](const UnitAudit& unit) {
-          return unit.phases_s[phase];
-        }));
+        std::string(kPhases[phase].name) + "_s",
+        each(audit.units, [phase](const UnitAudit& unit) { return unit.phases_s[phase]; }));
   }
   units.column("outcome", each(audit.units, [](const UnitAudit& unit) {
                  return printable(unit.outcome, kMaxOutcomeBytes);

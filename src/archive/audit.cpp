@@ -14,9 +14,8 @@ void fill_idle(std::vector<UnitAudit>& units, const std::vector<double>& starts)
   });
   std::map<int32_t, double> free_since;  // by rank
   for (UnitAudit* unit : in_time) {
-    const auto own_start = std::find_if(starts.rbegin(), starts.rend(), [&](double start) {
-      return start <= unit->started_s;
-    });
+    const auto own_start = std::find_if(
+        starts.rbegin(), starts.rend(), [&](double start) { return start <= unit->started_s; });
     const double started = own_start == starts.rend() ? 0 : *own_start;
     const auto [rank, is_new] = free_since.try_emplace(unit->rank, started);
     unit->idle_s = std::max(0.0, unit->started_s - std::max(rank->second, started));

@@ -169,7 +169,8 @@ std::vector<Row> audit_rows() {
        "int64",
        "scalar",
        "",
-       "prompt and generated tokens of all records, as if every variant had answered every question "
+       "prompt and generated tokens of all records, as if every variant had answered every "
+       "question "
        "alone"},
       {"@at_work_s", "float64", "scalar", "", "seconds during which at least one rank was at work"},
       {"@variant_tokens_per_s", "float64", "scalar", "", "variant_tokens / at_work_s"},
@@ -269,7 +270,11 @@ std::vector<FormatEntry> format_entries() {
     for (const ShareColumn& column : share_columns(kind)) {
       add(entries,
           group + "/shares",
-          {{std::string(column.name), "float64", "[variant]", "1", std::string(column.description)}});
+          {{std::string(column.name),
+            "float64",
+            "[variant]",
+            "1",
+            std::string(column.description)}});
     }
     add(entries, group + "/shares", share_rows());
   }

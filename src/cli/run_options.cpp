@@ -69,7 +69,13 @@ const char* program_build() { return PRUNE_SWEEP_VERSION " (" PRUNE_SWEEP_GIT_CO
 
 std::vector<std::string> run_options() {
   std::vector<std::string> names{
-      "deadline", "retry-failed", "no-gates", "shard", "allow-gpu-sharing", "naive", "row-block",
+      "deadline",
+      "retry-failed",
+      "no-gates",
+      "shard",
+      "allow-gpu-sharing",
+      "naive",
+      "row-block",
       "groups"};
   for (const SavingOption& option : kSavingOptions) names.emplace_back(option.name);
   for (const SecondsRow& row : kSeconds) names.emplace_back(row.name);

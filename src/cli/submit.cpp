@@ -36,8 +36,7 @@ constexpr std::array kNumbers{
     NumberRow{"nodes", [](BatchJob& j) -> int32_t& { return j.allocation.num_nodes; }},
     NumberRow{
         "ranks-per-node", [](BatchJob& j) -> int32_t& { return j.allocation.ranks_per_node; }},
-    NumberRow{
-        "cpus-per-rank", [](BatchJob& j) -> int32_t& { return j.allocation.cores_per_rank; }},
+    NumberRow{"cpus-per-rank", [](BatchJob& j) -> int32_t& { return j.allocation.cores_per_rank; }},
     NumberRow{"gpus-per-node", [](BatchJob& j) -> int32_t& { return j.allocation.gpus_per_node; }},
     NumberRow{"shards", [](BatchJob& j) -> int32_t& { return j.allocation.num_shards; }},
     NumberRow{"max-requeues", [](BatchJob& j) -> int32_t& { return j.max_requeues; }},
@@ -94,8 +93,8 @@ void choose_ranks(Allocation& asked, bool has_ranks, bool has_cores) {
     asked.cores_per_rank = std::clamp(share, 1, kUsualCoresPerRank);
   }
   if (!are_ranks_known) {
-    asked.ranks_per_node = std::max(
-        1, node ? *node / std::max(1, asked.cores_per_rank) : kUsualRanks);
+    asked.ranks_per_node =
+        std::max(1, node ? *node / std::max(1, asked.cores_per_rank) : kUsualRanks);
   }
 }
 

@@ -181,10 +181,9 @@ std::vector<std::vector<int32_t>> group_variants(
   }
   for (Indices& group : groups) {
     for (int32_t i = 0; i < std::ssize(variants); ++i) {
-      const bool is_same = first[static_cast<size_t>(i)] != i &&
-                           variants[static_cast<size_t>(i)].repeat == 0 &&
-                           std::find(group.begin(), group.end(), first[static_cast<size_t>(i)]) !=
-                               group.end();
+      const bool is_same =
+          first[static_cast<size_t>(i)] != i && variants[static_cast<size_t>(i)].repeat == 0 &&
+          std::find(group.begin(), group.end(), first[static_cast<size_t>(i)]) != group.end();
       if (is_same) group.push_back(i);
     }
     std::sort(group.begin(), group.end());

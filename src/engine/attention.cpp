@@ -41,18 +41,36 @@ PRUNE_SWEEP_INLINE void softmax_rows(
   }
 }
 PRUNE_SWEEP_CLONES void softmax_of(
-    float, float* scores, int64_t rows, int64_t group, int64_t first_visible, int64_t extent,
-    float scale, float* probabilities) {
+    float,
+    float* scores,
+    int64_t rows,
+    int64_t group,
+    int64_t first_visible,
+    int64_t extent,
+    float scale,
+    float* probabilities) {
   softmax_rows<float>(scores, rows, group, first_visible, extent, scale, probabilities);
 }
 PRUNE_SWEEP_CLONES void softmax_of(
-    BFloat16, float* scores, int64_t rows, int64_t group, int64_t first_visible, int64_t extent,
-    float scale, float* probabilities) {
+    BFloat16,
+    float* scores,
+    int64_t rows,
+    int64_t group,
+    int64_t first_visible,
+    int64_t extent,
+    float scale,
+    float* probabilities) {
   softmax_rows<BFloat16>(scores, rows, group, first_visible, extent, scale, probabilities);
 }
 PRUNE_SWEEP_CLONES void softmax_of(
-    BFloat16, float* scores, int64_t rows, int64_t group, int64_t first_visible, int64_t extent,
-    float scale, BFloat16* probabilities) {
+    BFloat16,
+    float* scores,
+    int64_t rows,
+    int64_t group,
+    int64_t first_visible,
+    int64_t extent,
+    float scale,
+    BFloat16* probabilities) {
   softmax_rows<BFloat16>(scores, rows, group, first_visible, extent, scale, probabilities);
 }
 

@@ -57,9 +57,9 @@ struct StoredRow {
 /// Attention of one query row each to what its text has stored. A prompt is read once for all rows
 /// that have it.
 at::Tensor attend_stored(
-    const at::Tensor& q,                // [rows, heads, head_dim]
+    const at::Tensor& q,                 // [rows, heads, head_dim]
     const std::vector<StoredRow>& rows,  // [rows]
-    const KvLayout& layout);            // => [rows, heads * head_dim]
+    const KvLayout& layout);             // => [rows, heads * head_dim]
 
 /// The same in plain ATen operations, for any device; the yardstick of the tests.
 namespace plain {

@@ -123,9 +123,8 @@ class Generator {
     }
     const auto num_requests = static_cast<int64_t>(requests_.size());
     const int64_t num_solution_rows = std::ssize(wanted) - num_requests;
-    StreamStates states =
-        run_streams(
-            decoder_, edited_layer_, tree_, layout_, std::move(wanted), KeepKv::kYes, clock_);
+    StreamStates states = run_streams(
+        decoder_, edited_layer_, tree_, layout_, std::move(wanted), KeepKv::kYes, clock_);
     prompt_kv_ = std::move(states.kv);
 
     std::vector<at::Tensor> hidden;
@@ -279,14 +278,14 @@ class Generator {
       const int64_t first = row.slot * capacity_;
       const int64_t num_before = row.position - prompt_len;
       stored_at.push_back(first + num_before);
-      stored.push_back({
-          .prompt = &prompt_kv_[layer][paths_[row.stream][layer]],
-          .run = static_cast<int64_t>(row.request),
-          .prompt_len = prompt_len,
-          .own_k = &own.k,
-          .own_v = &own.v,
-          .first_own = first,
-          .num_own = num_before + 1});
+      stored.push_back(
+          {.prompt = &prompt_kv_[layer][paths_[row.stream][layer]],
+           .run = static_cast<int64_t>(row.request),
+           .prompt_len = prompt_len,
+           .own_k = &own.k,
+           .own_v = &own.v,
+           .first_own = first,
+           .num_own = num_before + 1});
     }
     const at::Tensor index = at::tensor(stored_at, at::kLong).to(qkv.k.device());
     own.k.index_copy_(0, index, qkv.k);

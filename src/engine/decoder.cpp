@@ -98,7 +98,8 @@ Qkv Decoder::make_qkv(
     return at::empty({rows.size(0), heads, head_dim}, rows.options());
   };
   Qkv all{
-      room(of_queries, config_.heads), room(hidden, config_.kv_heads),
+      room(of_queries, config_.heads),
+      room(hidden, config_.kv_heads),
       room(hidden, config_.kv_heads)};
   const bool is_joint = of_queries.is_same(hidden);
 

@@ -139,8 +139,7 @@ at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
 
 void norm_and_rotate(at::Tensor& x, const RowNorm& norm, const Rope& rope) {
   if (!x.is_cpu()) {
-    x = plain::rotate(
-        norm.weight.defined() ? plain::rms_norm(x, norm.weight, norm.eps) : x, rope);
+    x = plain::rotate(norm.weight.defined() ? plain::rms_norm(x, norm.weight, norm.eps) : x, rope);
     return;
   }
   const int64_t heads = x.size(1);

@@ -25,7 +25,8 @@ at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps); 
 
 /// In place: every head after `norm`, then turned by its row's angles: rotary position embedding
 /// (arXiv 2104.09864) in the half-rotation form. `x` is contiguous.
-void norm_and_rotate(at::Tensor& x, const RowNorm& norm, const Rope& rope);  // [rows, heads, head_dim]
+void norm_and_rotate(
+    at::Tensor& x, const RowNorm& norm, const Rope& rope);  // [rows, heads, head_dim]
 
 /// The same in plain ATen operations, for any device; the yardstick of the tests.
 namespace plain {

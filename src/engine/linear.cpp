@@ -151,37 +151,65 @@ PRUNE_SWEEP_INLINE void store_rows(
     const T* bias,
     T* out,
     int64_t out_width) {
-  for_rows_of(sums, count, columns, rows, [&](int64_t row, int64_t column, Lanes sum, int64_t n) PRUNE_SWEEP_INLINE_LAMBDA {
-    if (bias != nullptr) sum += load(bias + column, n);
-    store(out + row * out_width + column, sum, n);
-  });
+  for_rows_of(
+      sums,
+      count,
+      columns,
+      rows,
+      [&](int64_t row, int64_t column, Lanes sum, int64_t n) PRUNE_SWEEP_INLINE_LAMBDA {
+        if (bias != nullptr) sum += load(bias + column, n);
+        store(out + row * out_width + column, sum, n);
+      });
 }
 PRUNE_SWEEP_CLONES void store_tile(
-    const float* sums, int64_t count, int64_t columns, int64_t rows, const float* bias, float* out,
+    const float* sums,
+    int64_t count,
+    int64_t columns,
+    int64_t rows,
+    const float* bias,
+    float* out,
     int64_t out_width) {
   store_rows(sums, count, columns, rows, bias, out, out_width);
 }
 PRUNE_SWEEP_CLONES void store_tile(
-    const float* sums, int64_t count, int64_t columns, int64_t rows, const BFloat16* bias,
-    BFloat16* out, int64_t out_width) {
+    const float* sums,
+    int64_t count,
+    int64_t columns,
+    int64_t rows,
+    const BFloat16* bias,
+    BFloat16* out,
+    int64_t out_width) {
   store_rows(sums, count, columns, rows, bias, out, out_width);
 }
 
 template <typename T>
 PRUNE_SWEEP_INLINE void add_rows(
     const float* sums, int64_t count, int64_t columns, int64_t rows, T* out, int64_t out_width) {
-  for_rows_of(sums, count, columns, rows, [&](int64_t row, int64_t column, Lanes sum, int64_t n) PRUNE_SWEEP_INLINE_LAMBDA {
-    T* at = out + row * out_width + column;
-    store(at, load(at, n) + rounded_to<T>(sum), n);
-  });
+  for_rows_of(
+      sums,
+      count,
+      columns,
+      rows,
+      [&](int64_t row, int64_t column, Lanes sum, int64_t n) PRUNE_SWEEP_INLINE_LAMBDA {
+        T* at = out + row * out_width + column;
+        store(at, load(at, n) + rounded_to<T>(sum), n);
+      });
 }
 PRUNE_SWEEP_CLONES void add_tile(
-    const float* sums, int64_t count, int64_t columns, int64_t rows, float* out,
+    const float* sums,
+    int64_t count,
+    int64_t columns,
+    int64_t rows,
+    float* out,
     int64_t out_width) {
   add_rows(sums, count, columns, rows, out, out_width);
 }
 PRUNE_SWEEP_CLONES void add_tile(
-    const float* sums, int64_t count, int64_t columns, int64_t rows, BFloat16* out,
+    const float* sums,
+    int64_t count,
+    int64_t columns,
+    int64_t rows,
+    BFloat16* out,
     int64_t out_width) {
   add_rows(sums, count, columns, rows, out, out_width);
 }
@@ -216,7 +244,12 @@ PRUNE_SWEEP_CLONES void gate_tile(
   gate_words<BFloat16, float>(gate, up, count, columns, to);
 }
 PRUNE_SWEEP_CLONES void gate_tile(
-    BFloat16, BFloat16, const float* gate, const float* up, int64_t count, int64_t columns,
+    BFloat16,
+    BFloat16,
+    const float* gate,
+    const float* up,
+    int64_t count,
+    int64_t columns,
     Word* to) {
   gate_words<BFloat16, BFloat16>(gate, up, count, columns, to);
 }

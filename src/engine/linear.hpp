@@ -24,7 +24,8 @@ struct Projection {
 void project(const Panels& x, std::span<const Projection> projections);
 
 /// hidden += x * weight^T, the product rounded before it is added.
-void add_product(const Panels& x, const at::Tensor& weight, at::Tensor hidden);  // [rows, out_width]
+void add_product(
+    const Panels& x, const at::Tensor& weight, at::Tensor hidden);  // [rows, out_width]
 
 /// inner = SiLU(x * gate^T) * (x * up^T), in the layout of the next product.
 void gated_product(const Panels& x, const at::Tensor& gate, const at::Tensor& up, Panels& inner);

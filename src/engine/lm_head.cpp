@@ -107,19 +107,28 @@ std::vector<LmHead::RowState> LmHead::scan(
 
   const auto scan_block = [&](int64_t block) {
     RowStates& states = blocks[static_cast<size_t>(block)];
-    const auto add = [&](const float* logits, int64_t first, int64_t count, int64_t row,
-                         int64_t columns) {
-      const auto at = static_cast<size_t>(row);
-      add_logits(
-          logits, count, columns, static_cast<int32_t>(first), use, &states.top[at],
-          &states.top_id[at], &states.total[at]);
-      on_logits(logits, first, count, row, columns);
-    };
+    const auto add =
+        [&](const float* logits, int64_t first, int64_t count, int64_t row, int64_t columns) {
+          const auto at = static_cast<size_t>(row);
+          add_logits(
+              logits,
+              count,
+              columns,
+              static_cast<int32_t>(first),
+              use,
+              &states.top[at],
+              &states.top_id[at],
+              &states.total[at]);
+          on_logits(logits, first, count, row, columns);
+        };
     const int64_t first = block * kIdBlock;
     const int64_t count = std::min<int64_t>(kIdBlock, config_.vocab_size - first);
     if (has_tiles) {
       for_tiles_here(rows, head, first, count, [&](const Tile& tile) {
-        add(tile.sums, tile.first, tile.count, tile.panel * Panels::kRows,
+        add(tile.sums,
+            tile.first,
+            tile.count,
+            tile.panel * Panels::kRows,
             rows.columns(tile.panel));
       });
     } else {
@@ -157,17 +166,19 @@ std::vector<LmHead::Score> LmHead::score(
   std::vector<float> target_logits(targets.size());
   for (int64_t begin = 0; begin < hidden.size(0); begin += kRowsAtOnce) {
     const int64_t end = std::min(hidden.size(0), begin + kRowsAtOnce);
-    const auto keep_targets = [&](const float* logits, int64_t first, int64_t count, int64_t row,
-                                  int64_t columns) {
-      const auto from = std::lower_bound(
-          by_id.begin(), by_id.end(), first, [&](size_t i, int64_t id) { return targets[i].id < id; });
-      for (auto i = from; i != by_id.end() && targets[*i].id < first + count; ++i) {
-        const int64_t column = targets[*i].row - begin - row;
-        if (column >= 0 && column < columns) {
-          target_logits[*i] = logits[(targets[*i].id - first) * columns + column];
-        }
-      }
-    };
+    const auto keep_targets =
+        [&](const float* logits, int64_t first, int64_t count, int64_t row, int64_t columns) {
+          const auto from =
+              std::lower_bound(by_id.begin(), by_id.end(), first, [&](size_t i, int64_t id) {
+                return targets[i].id < id;
+              });
+          for (auto i = from; i != by_id.end() && targets[*i].id < first + count; ++i) {
+            const int64_t column = targets[*i].row - begin - row;
+            if (column >= 0 && column < columns) {
+              target_logits[*i] = logits[(targets[*i].id - first) * columns + column];
+            }
+          }
+        };
     const auto states = scan(hidden.narrow(0, begin, end - begin), LogitsUse::kTotal, keep_targets);
     for (size_t i = 0; i < targets.size(); ++i) {
       if (targets[i].row < begin || targets[i].row >= end) continue;
@@ -180,10 +191,11 @@ std::vector<LmHead::Score> LmHead::score(
 
 std::vector<float> LmHead::logprobs(const at::Tensor& hidden) const {
   std::vector<float> values(static_cast<size_t>(config_.vocab_size));
-  const auto keep = [&](const float* logits, int64_t first, int64_t count, int64_t,
-                        int64_t columns) {
-    for (int64_t i = 0; i < count; ++i) values[static_cast<size_t>(first + i)] = logits[i * columns];
-  };
+  const auto keep =
+      [&](const float* logits, int64_t first, int64_t count, int64_t, int64_t columns) {
+        for (int64_t i = 0; i < count; ++i)
+          values[static_cast<size_t>(first + i)] = logits[i * columns];
+      };
   const float log_total = scan(hidden, LogitsUse::kTotal, keep).front().log_total();
   for (float& value : values) value -= log_total;
   return values;

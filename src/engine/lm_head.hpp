@@ -47,8 +47,8 @@ class LmHead {
   struct RowState;
 
   /// What is known of every row's logits over the whole vocabulary. on_logits(logits, first id,
-  /// number of ids, first row, columns) is called with all float32 logits, [ids][columns] each time,
-  /// from several threads.
+  /// number of ids, first row, columns) is called with all float32 logits, [ids][columns] each
+  /// time, from several threads.
   template <typename OnLogits>
   std::vector<RowState> scan(const at::Tensor& hidden, LogitsUse use, OnLogits on_logits) const;
 

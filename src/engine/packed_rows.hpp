@@ -31,7 +31,6 @@ struct PackedRows {
 
 /// Packs token sequences, none empty. At least one row of each is its own; without the use of a
 /// prefix all are.
-PackedRows pack_rows(
-    std::span<const std::vector<int32_t>> sequences, Use prefix = Use::kOn);
+PackedRows pack_rows(std::span<const std::vector<int32_t>> sequences, Use prefix = Use::kOn);
 
 }  // namespace prune_sweep

@@ -13,8 +13,7 @@
 
 namespace prune_sweep {
 
-double measure_flops_per_s(
-    DType dtype, int64_t hidden, int64_t intermediate, int32_t num_threads) {
+double measure_flops_per_s(DType dtype, int64_t hidden, int64_t intermediate, int32_t num_threads) {
   constexpr int64_t kRows = 1024;
   constexpr double kBudget_s = 0.5;
   using Clock = std::chrono::steady_clock;

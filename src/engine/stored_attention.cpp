@@ -65,8 +65,8 @@ PRUNE_SWEEP_INLINE void add_own(
   }
 }
 
-/// Scores to probabilities: those of the prompt's keys as a left-hand side, zeros behind them; those
-/// of the own keys stay where they are, behind the prompt's.
+/// Scores to probabilities: those of the prompt's keys as a left-hand side, zeros behind them;
+/// those of the own keys stay where they are, behind the prompt's.
 template <typename T, typename C>
 PRUNE_SWEEP_INLINE void softmax_stored_row(
     float* scores, int64_t prompt_len, int64_t num_own, int64_t extent, float scale, C* prompt) {
@@ -77,21 +77,40 @@ PRUNE_SWEEP_INLINE void softmax_stored_row(
   }
 }
 
-#define PRUNE_SWEEP_STORED_LOOPS(T, C)                                                            \
-  PRUNE_SWEEP_CLONES void score_own_of(                                                           \
-      C, const T* q, const T* k, int64_t num_keys, int64_t k_stride, int64_t group,               \
-      int64_t head_dim, float* scores, int64_t score_stride) {                                    \
-    score_own(q, k, num_keys, k_stride, group, head_dim, scores, score_stride);                   \
-  }                                                                                               \
-  PRUNE_SWEEP_CLONES void add_own_of(                                                             \
-      C, const float* probabilities, int64_t stride, const T* v, int64_t num_keys,                \
-      int64_t v_stride, int64_t group, int64_t head_dim, float* sums) {                           \
-    add_own(probabilities, stride, v, num_keys, v_stride, group, head_dim, sums);                 \
-  }                                                                                               \
-  PRUNE_SWEEP_CLONES void softmax_stored(                                                         \
-      T, float* scores, int64_t prompt_len, int64_t num_own, int64_t extent, float scale,         \
-      C* prompt) {                                                                                \
-    softmax_stored_row<T>(scores, prompt_len, num_own, extent, scale, prompt);                    \
+#define PRUNE_SWEEP_STORED_LOOPS(T, C)                                            \
+  PRUNE_SWEEP_CLONES void score_own_of(                                           \
+      C,                                                                          \
+      const T* q,                                                                 \
+      const T* k,                                                                 \
+      int64_t num_keys,                                                           \
+      int64_t k_stride,                                                           \
+      int64_t group,                                                              \
+      int64_t head_dim,                                                           \
+      float* scores,                                                              \
+      int64_t score_stride) {                                                     \
+    score_own(q, k, num_keys, k_stride, group, head_dim, scores, score_stride);   \
+  }                                                                               \
+  PRUNE_SWEEP_CLONES void add_own_of(                                             \
+      C,                                                                          \
+      const float* probabilities,                                                 \
+      int64_t stride,                                                             \
+      const T* v,                                                                 \
+      int64_t num_keys,                                                           \
+      int64_t v_stride,                                                           \
+      int64_t group,                                                              \
+      int64_t head_dim,                                                           \
+      float* sums) {                                                              \
+    add_own(probabilities, stride, v, num_keys, v_stride, group, head_dim, sums); \
+  }                                                                               \
+  PRUNE_SWEEP_CLONES void softmax_stored(                                         \
+      T,                                                                          \
+      float* scores,                                                              \
+      int64_t prompt_len,                                                         \
+      int64_t num_own,                                                            \
+      int64_t extent,                                                             \
+      float scale,                                                                \
+      C* prompt) {                                                                \
+    softmax_stored_row<T>(scores, prompt_len, num_own, extent, scale, prompt);    \
   }
 PRUNE_SWEEP_STORED_LOOPS(float, float)
 PRUNE_SWEEP_STORED_LOOPS(BFloat16, float)
@@ -105,8 +124,7 @@ std::vector<RowsOfStream> by_stream(const std::vector<StoredRow>& rows) {
   std::map<const StreamKv*, size_t> known;
   std::vector<RowsOfStream> streams;
   for (int64_t i = 0; i < std::ssize(rows); ++i) {
-    const auto [entry, is_new] =
-        known.emplace(rows[static_cast<size_t>(i)].prompt, streams.size());
+    const auto [entry, is_new] = known.emplace(rows[static_cast<size_t>(i)].prompt, streams.size());
     if (is_new) streams.emplace_back();
     streams[entry->second].push_back(i);
   }
@@ -117,8 +135,9 @@ std::vector<RowsOfStream> by_stream(const std::vector<StoredRow>& rows) {
     });
     for (size_t first = 0; first < stream.size(); first += kMaxRows) {
       const size_t end = std::min(stream.size(), first + static_cast<size_t>(kMaxRows));
-      parts.emplace_back(stream.begin() + static_cast<std::ptrdiff_t>(first),
-                         stream.begin() + static_cast<std::ptrdiff_t>(end));
+      parts.emplace_back(
+          stream.begin() + static_cast<std::ptrdiff_t>(first),
+          stream.begin() + static_cast<std::ptrdiff_t>(end));
     }
   }
   return parts;

@@ -42,7 +42,9 @@ PRUNE_SWEEP_INLINE void fill_keys_from(const BlockRows<T>& rows, int64_t head_di
           const int64_t elements = head_dim - first * tiles::kPerWord<C>;
           const int64_t bytes = static_cast<int64_t>(sizeof(T)) * elements;
           std::memcpy(
-              &lanes, row + first * tiles::kPerWord<C>, static_cast<size_t>(bytes < 64 ? bytes : 64));
+              &lanes,
+              row + first * tiles::kPerWord<C>,
+              static_cast<size_t>(bytes < 64 ? bytes : 64));
         } else {
           lanes = to_bits(load(row + first, count));
         }
@@ -79,20 +81,32 @@ PRUNE_SWEEP_INLINE void fill_values_from(const BlockRows<T>& rows, int64_t head_
 }
 
 PRUNE_SWEEP_CLONES void fill_block(
-    float, const BlockRows<float>& k, const BlockRows<float>& v, int64_t head_dim, Word* keys,
+    float,
+    const BlockRows<float>& k,
+    const BlockRows<float>& v,
+    int64_t head_dim,
+    Word* keys,
     Word* values) {
   fill_keys_from<float, float>(k, head_dim, keys);
   fill_values_from<float, float>(v, head_dim, values);
 }
 PRUNE_SWEEP_CLONES void fill_block(
-    float, const BlockRows<BFloat16>& k, const BlockRows<BFloat16>& v, int64_t head_dim,
-    Word* keys, Word* values) {
+    float,
+    const BlockRows<BFloat16>& k,
+    const BlockRows<BFloat16>& v,
+    int64_t head_dim,
+    Word* keys,
+    Word* values) {
   fill_keys_from<BFloat16, float>(k, head_dim, keys);
   fill_values_from<BFloat16, float>(v, head_dim, values);
 }
 PRUNE_SWEEP_CLONES void fill_block(
-    BFloat16, const BlockRows<BFloat16>& k, const BlockRows<BFloat16>& v, int64_t head_dim,
-    Word* keys, Word* values) {
+    BFloat16,
+    const BlockRows<BFloat16>& k,
+    const BlockRows<BFloat16>& v,
+    int64_t head_dim,
+    Word* keys,
+    Word* values) {
   fill_keys_from<BFloat16, BFloat16>(k, head_dim, keys);
   fill_values_from<BFloat16, BFloat16>(v, head_dim, values);
 }
@@ -143,9 +157,8 @@ void StreamKv::fill_blocks(const at::Tensor& k, const at::Tensor& v, const KvLay
         const auto at = static_cast<size_t>(i);
         k_rows[at] = v_rows[at] = nullptr;
         if (first + i >= length_of(run)) continue;
-        const int64_t row = run < num_sequences
-                                ? packed.row_of(static_cast<size_t>(run), first + i)
-                                : first + i;
+        const int64_t row =
+            run < num_sequences ? packed.row_of(static_cast<size_t>(run), first + i) : first + i;
         k_rows[at] = all_k + row * row_size + kv_head * head_dim_;
         v_rows[at] = all_v + row * row_size + kv_head * head_dim_;
       }
@@ -168,9 +181,8 @@ void StreamKv::fill(const at::Tensor& k, const at::Tensor& v, const KvLayout& la
   num_blocks_ = layout.num_blocks();
   key_words_ = kPositions *
                (is_bfloat16 ? tiles::words<BFloat16>(head_dim_) : tiles::words<float>(head_dim_));
-  value_words_ =
-      head_dim_ *
-      (is_bfloat16 ? tiles::words<BFloat16>(kPositions) : tiles::words<float>(kPositions));
+  value_words_ = head_dim_ * (is_bfloat16 ? tiles::words<BFloat16>(kPositions)
+                                          : tiles::words<float>(kPositions));
   const int64_t needed = kv_heads_ * num_blocks_ * (key_words_ + value_words_);
   if (!words_.defined() || words_.numel() < needed) words_ = at::empty({needed}, at::kInt);
   if (k.scalar_type() == at::kFloat) {

@@ -112,9 +112,9 @@ class StreamRun {
   std::vector<QueryRun> wanted_queries_;
   WantedRows wanted_;
   KeepKv keep_kv_;
-  std::vector<at::Tensor> hidden_;   // [streams before the layer]
-  std::vector<int32_t> uses_left_;   // [streams before the layer]
-  StreamKv scratch_kv_;              // where none are kept
+  std::vector<at::Tensor> hidden_;  // [streams before the layer]
+  std::vector<int32_t> uses_left_;  // [streams before the layer]
+  StreamKv scratch_kv_;             // where none are kept
   std::vector<std::vector<StreamKv>> kept_;
 };
 
@@ -132,8 +132,7 @@ StreamStates run_streams(
   StreamStates states;
   {
     const InPhase in_layers(clock, Phase::kQuestions);
-    states =
-        StreamRun(decoder, edited_layer, tree, layout, std::move(wanted_rows), keep_kv).run();
+    states = StreamRun(decoder, edited_layer, tree, layout, std::move(wanted_rows), keep_kv).run();
   }
   const PackedRows& packed = layout.packed();
   const double share =

@@ -27,8 +27,9 @@ class TaskCounter {
   int64_t size_;
 };
 
-/// Calls `work`(counter) once in each of as many threads as are worth it; it takes tasks until there
-/// are none. Results must not depend on who takes which. At least `grain` tasks are worth a thread.
+/// Calls `work`(counter) once in each of as many threads as are worth it; it takes tasks until
+/// there are none. Results must not depend on who takes which. At least `grain` tasks are worth a
+/// thread.
 template <typename Work>
 void share_tasks(int64_t num_tasks, int64_t grain, Work work) {
   TaskCounter counter(num_tasks);

@@ -29,8 +29,7 @@ void call(
     int64_t ldc,
     Into into) {
   const auto* words = reinterpret_cast<const C*>(b);
-  at::native::cpublas::brgemm(
-      m, n, k, lda, ldb, ldc, into == Into::kAdd, a, words, c, is_vnni(a));
+  at::native::cpublas::brgemm(m, n, k, lda, ldb, ldc, into == Into::kAdd, a, words, c, is_vnni(a));
 }
 
 /// Whether a product with this type of elements works here: libraries say no by throwing.
@@ -47,8 +46,17 @@ bool works() {
   }
   std::array<float, 32> c{};
   try {
-    call(2, 16, 2, a.data(), 2, reinterpret_cast<const Word*>(b.data()), 16, c.data(), 16,
-         Into::kReplace);
+    call(
+        2,
+        16,
+        2,
+        a.data(),
+        2,
+        reinterpret_cast<const Word*>(b.data()),
+        16,
+        c.data(),
+        16,
+        Into::kReplace);
     at::native::cpublas::brgemm_release(is_vnni(a.data()));
   } catch (const std::exception&) {
     return false;

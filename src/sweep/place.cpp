@@ -52,8 +52,8 @@ Place place_of(const HostCounts& host, const Environment& variable) {
 
 Place find_place(int32_t local_rank, int32_t num_ranks) {
   const int64_t pages = std::max(0L, ::sysconf(_SC_PHYS_PAGES));
-  Place place =
-      place_of({count_cores().usable, pages * ::sysconf(_SC_PAGE_SIZE), num_ranks}, process_variable);
+  Place place = place_of(
+      {count_cores().usable, pages * ::sysconf(_SC_PAGE_SIZE), num_ranks}, process_variable);
   place.host = host_name();
   place.devices = list_devices();
   place.device = device_of(place.devices, local_rank);

@@ -39,7 +39,8 @@ struct Cost {
   int64_t total = 0;
   int64_t largest = 0;
 };
-Cost cost_of(const std::vector<Variant>& variants, const std::vector<std::vector<int32_t>>& groups) {
+Cost cost_of(
+    const std::vector<Variant>& variants, const std::vector<std::vector<int32_t>>& groups) {
   Cost cost;
   for (const auto& group : groups) {
     const int64_t passes = passes_of(variants, group);
@@ -94,8 +95,13 @@ TEST_CASE("28 drops in G groups cost what the best contiguous split costs") {
 
 TEST_CASE("every variant is in one group, whatever is asked for") {
   std::vector<Variant> variants = drops();
-  for (const char* edits : {"0-27 magnitude 10", "0-27 magnitude 20", "5 drop", "0-27 magnitude 0",
-                            "3 drop, 20 drop", "4 drop-mlp"}) {
+  for (const char* edits :
+       {"0-27 magnitude 10",
+        "0-27 magnitude 20",
+        "5 drop",
+        "0-27 magnitude 0",
+        "3 drop, 20 drop",
+        "4 drop-mlp"}) {
     variants.push_back(variant_of(edits));
   }
   variants.push_back(variant_of("", 1));
@@ -115,9 +121,9 @@ TEST_CASE("every variant is in one group, whatever is asked for") {
         return std::find(group.begin(), group.end(), index) != group.end();
       });
     };
-    CHECK(group_of(6) == group_of(31));   // 5 drop, twice
-    CHECK(group_of(0) == group_of(32));   // the baseline and magnitude 0
-    CHECK(group_of(29).size() == 1);      // own weights from the first layer on
+    CHECK(group_of(6) == group_of(31));  // 5 drop, twice
+    CHECK(group_of(0) == group_of(32));  // the baseline and magnitude 0
+    CHECK(group_of(29).size() == 1);     // own weights from the first layer on
     CHECK(group_of(35) == std::vector<int32_t>{35});
     if (num_groups == 0) {
       for (const auto& group : groups) CHECK(passes_of(variants, group) <= 252);

@@ -290,9 +290,10 @@ TEST_CASE("what says which questions, and how they are put, is refused where it 
   words({"--gates.max-invalid=1.5"}, "gates.max-invalid=1.5 (must be a share");
   words({"--gates.max-one-choice=nan"}, "gates.max-one-choice=nan");
   // A limit of `all` says nothing against a sample.
-  CHECK(parse(kMinimal, {"--benchmarks.limit=all", "--benchmarks.sample=5"})
-            .benchmarks[0]
-            .selection.text() == "sample 5 seed 1234");
+  CHECK(
+      parse(kMinimal, {"--benchmarks.limit=all", "--benchmarks.sample=5"})
+          .benchmarks[0]
+          .selection.text() == "sample 5 seed 1234");
 }
 
 TEST_CASE("bad overrides are refused") {
@@ -386,7 +387,9 @@ TEST_CASE("a resolved job is the same job, wherever it is read") {
       {"--model.dtype=float32", "--model.device=cuda", "--sweep.layers=0,3,7-9"},
       {"--benchmarks.sample=20", "--benchmarks.seed=7"},
       {"--benchmarks.mmlu-ids=virology:7 ; anatomy: 0,3-5", "--gates.max-invalid=0.125"},
-      {"--benchmarks.mmlu-sample=9", "--benchmarks.chat-template=multi-turn", "--benchmarks.thinking=off"},
+      {"--benchmarks.mmlu-sample=9",
+       "--benchmarks.chat-template=multi-turn",
+       "--benchmarks.thinking=off"},
       {"--sweep.magnitude=none", "--sweep.layers=none"},
       {"--sweep.magnitude=0,12.5,33.333333,100", "--sweep.magnitude-scope=row"},
       {"--sweep.variant=a: 3 drop , 4 magnitude 50 row ", "--sweep.variant=b:5 drop"},

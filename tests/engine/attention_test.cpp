@@ -179,8 +179,7 @@ TEST_CASE("attention to what texts have stored agrees with the plain reference")
                .first_own = text.first_own,
                .num_own = text.num_own});
         }
-        const at::Tensor q =
-            at::randn({std::ssize(rows), shape.heads, shape.head_dim}).to(type);
+        const at::Tensor q = at::randn({std::ssize(rows), shape.heads, shape.head_dim}).to(type);
         at::set_num_threads(2);
         const at::Tensor together = attend_stored(q, rows, layout);
         at::set_num_threads(1);
@@ -200,8 +199,7 @@ TEST_CASE("attention to what texts have stored agrees with the plain reference")
           CHECK(
               largest_difference(
                   row,
-                  plain::attend_stored(
-                      own_q, keys_of(prompt.k, own.k), keys_of(prompt.v, own.v))) <
+                  plain::attend_stored(own_q, keys_of(prompt.k, own.k), keys_of(prompt.v, own.v))) <
               (type == at::kFloat ? 1e-5 : 0.04));
           CHECK(same_bits(attend_stored(own_q, {rows[i]}, layout), row));
         }

@@ -165,7 +165,8 @@ TEST_CASE("a row's products have the same bits whatever goes with it") {
       const at::Tensor together = product_of(0, 300, 1);
       CHECK(same_bits(product_of(0, 300, 2), together));
       for (const int64_t count : kRowCounts) {
-        CAPTURE(c10::toString(setting.stored), static_cast<int>(setting.arithmetic), in, out, count);
+        CAPTURE(
+            c10::toString(setting.stored), static_cast<int>(setting.arithmetic), in, out, count);
         CHECK(same_bits(product_of(37, count, 1), together.narrow(0, 37, count)));
       }
     }

@@ -27,20 +27,45 @@ using prune_sweep::tiles::Into;
 using prune_sweep::tiles::Word;
 
 void __real__ZN11prune_sweep5tiles8multiplyElllPKN3c108BFloat16ElPKjlPflNS0_4IntoE(
-    int64_t, int64_t, int64_t, const c10::BFloat16*, int64_t, const Word*, int64_t, float*, int64_t, Into);
+    int64_t,
+    int64_t,
+    int64_t,
+    const c10::BFloat16*,
+    int64_t,
+    const Word*,
+    int64_t,
+    float*,
+    int64_t,
+    Into);
 void __real__ZN11prune_sweep5tiles8multiplyElllPKflPKjlPflNS0_4IntoE(
     int64_t, int64_t, int64_t, const float*, int64_t, const Word*, int64_t, float*, int64_t, Into);
 
 void __wrap__ZN11prune_sweep5tiles8multiplyElllPKN3c108BFloat16ElPKjlPflNS0_4IntoE(
-    int64_t m, int64_t n, int64_t k, const c10::BFloat16* a, int64_t lda, const Word* b, int64_t ldb, float* c,
-    int64_t ldc, Into into) {
+    int64_t m,
+    int64_t n,
+    int64_t k,
+    const c10::BFloat16* a,
+    int64_t lda,
+    const Word* b,
+    int64_t ldb,
+    float* c,
+    int64_t ldc,
+    Into into) {
   count(m, n, k);
   __real__ZN11prune_sweep5tiles8multiplyElllPKN3c108BFloat16ElPKjlPflNS0_4IntoE(
       m, n, k, a, lda, b, ldb, c, ldc, into);
 }
 void __wrap__ZN11prune_sweep5tiles8multiplyElllPKflPKjlPflNS0_4IntoE(
-    int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const Word* b, int64_t ldb, float* c,
-    int64_t ldc, Into into) {
+    int64_t m,
+    int64_t n,
+    int64_t k,
+    const float* a,
+    int64_t lda,
+    const Word* b,
+    int64_t ldb,
+    float* c,
+    int64_t ldc,
+    Into into) {
   count(m, n, k);
   __real__ZN11prune_sweep5tiles8multiplyElllPKflPKjlPflNS0_4IntoE(
       m, n, k, a, lda, b, ldb, c, ldc, into);
@@ -53,7 +78,13 @@ namespace {
 
 constexpr int32_t kNumLayers = 28;
 constexpr RandomShape kShape{
-    .layers = kNumLayers, .hidden = 64, .intermediate = 192, .heads = 4, .kv_heads = 2, .head_dim = 16, .vocab = 100};
+    .layers = kNumLayers,
+    .hidden = 64,
+    .intermediate = 192,
+    .heads = 4,
+    .kv_heads = 2,
+    .head_dim = 16,
+    .vocab = 100};
 constexpr int32_t kPrefix = 320;
 constexpr int32_t kOwn = 64;
 constexpr int32_t kQuestions = 8;
@@ -90,7 +121,8 @@ std::vector<std::vector<int32_t>> prompts() {
 
 /// FLOPs that the plan expects with these savings, of one benchmark with these questions.
 double expected_flops(BenchmarkPlan benchmark, const Savings& savings) {
-  const Plan plan = make_plan(some_context(), model_shape(), some_variants(), {std::move(benchmark)});
+  const Plan plan =
+      make_plan(some_context(), model_shape(), some_variants(), {std::move(benchmark)});
   const auto parts = [](Use saving, int32_t size) {
     std::vector<std::pair<int32_t, int32_t>> result;  // (first, count)
     if (saving == Use::kOn) return std::vector{std::pair{0, size}};
@@ -98,7 +130,8 @@ double expected_flops(BenchmarkPlan benchmark, const Savings& savings) {
     return result;
   };
   double flops = 0;
-  for (const auto& [first_variant, num_variants] : parts(savings.fork, static_cast<int32_t>(plan.variants.size()))) {
+  for (const auto& [first_variant, num_variants] :
+       parts(savings.fork, static_cast<int32_t>(plan.variants.size()))) {
     for (const auto& [first, count] : parts(savings.prefix, kQuestions)) {
       Unit unit{0, {}, first, count, 0};
       for (int32_t v = 0; v < num_variants; ++v) unit.variants.push_back(first_variant + v);
@@ -158,9 +191,12 @@ bool has_tiles() {
 TEST_CASE("scoring multiplies what the plan says, with every saving and without it") {
   if (!has_tiles()) return;
   const Savings savings = GENERATE(
-      Savings{}, without(&Savings::fork), without(&Savings::prefix),
+      Savings{},
+      without(&Savings::fork),
+      without(&Savings::prefix),
       Savings{.fork = Use::kOff, .prefix = Use::kOff, .batch_decode = Use::kOff});
-  const double expected = expected_flops(choice_benchmark("mmlu", {kQuestions}, kPrefix, kOwn), savings);
+  const double expected =
+      expected_flops(choice_benchmark("mmlu", {kQuestions}, kPrefix, kOwn), savings);
   const Counted got = scores_counted(savings);
   CAPTURE(savings.fork == Use::kOn, savings.prefix == Use::kOn, got.flops / expected);
   CHECK(got.flops <= kMore * expected);

@@ -378,8 +378,8 @@ TEST_CASE("results that were written before there were phases are read") {
   const std::string payload = whole.substr(kHeaderBytes, whole.size() - kHeaderBytes - 5 * 8);
   const auto length = static_cast<uint32_t>(payload.size());
   const std::string fields = ByteWriter().put(length).take() + whole.substr(8, 10);
-  const std::string old = whole.substr(0, 4) + fields +
-                          ByteWriter().put(crc32c(fields + payload)).take() + payload;
+  const std::string old =
+      whole.substr(0, 4) + fields + ByteWriter().put(crc32c(fields + payload)).take() + payload;
   const Replay result = replay(old);
   REQUIRE(result.entries.size() == 1);
   const auto& read = std::get<ResultEntry>(result.entries.front());

@@ -35,7 +35,8 @@ class LargeRun {
     if (deaths_per_hour <= 0) return;
     std::exponential_distribution<double> life(deaths_per_hour / 3600);
     // Rank 0 is the master's: its death is another start.
-    for (size_t worker = 1; worker < dies_at_s_.size(); ++worker) dies_at_s_[worker] = life(random_);
+    for (size_t worker = 1; worker < dies_at_s_.size(); ++worker)
+      dies_at_s_[worker] = life(random_);
   }
 
   /// Makespan over that of work that is shared out without loss among those who live.

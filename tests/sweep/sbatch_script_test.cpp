@@ -40,7 +40,8 @@ void check_golden(const std::string& name, const BatchJob& job) {
 
 TEST_CASE("scripts are those that were looked at and kept") {
   check_golden(
-      "1-node-cpu.sbatch", some_job({.ranks_per_node = 8, .cores_per_rank = 4, .time = "02:00:00"}));
+      "1-node-cpu.sbatch",
+      some_job({.ranks_per_node = 8, .cores_per_rank = 4, .time = "02:00:00"}));
   check_golden(
       "1-node-8-gpus.sbatch",
       some_job({.ranks_per_node = 8, .cores_per_rank = 8, .gpus_per_node = 8}));
@@ -108,7 +109,8 @@ TEST_CASE("time limits are read as sbatch reads them") {
   CHECK(time_limit_s("2-12") == 60 * 3600);
   CHECK(time_limit_s("1-02:30") == 26.5 * 3600);
   CHECK(time_limit_s("1-02:30:15") == 26.5 * 3600 + 15);
-  for (const char* text : {"", "0", "00:30", "1h", "4:00:00:00", "-1", "1-", "-", "1:2:3:4", "1 2"}) {
+  for (const char* text :
+       {"", "0", "00:30", "1h", "4:00:00:00", "-1", "1-", "-", "1:2:3:4", "1 2"}) {
     CAPTURE(text);
     CHECK(refusal_of([&] { time_limit_s(text); }).find("--time=") == 0);
   }

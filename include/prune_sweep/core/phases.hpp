@@ -17,7 +17,9 @@ struct PhaseInfo {
   std::string_view description;
 };
 inline constexpr std::array kPhases{
-    PhaseInfo{"prefix", "of elapsed_s, layers for the rows of the common prefix, by their share of the rows"},
+    PhaseInfo{
+        "prefix",
+        "of elapsed_s, layers for the rows of the common prefix, by their share of the rows"},
     PhaseInfo{"questions", "of elapsed_s, layers for the other rows of prompts"},
     PhaseInfo{"decode", "of elapsed_s, layers for generated tokens"},
     PhaseInfo{"head", "of elapsed_s, the LM head"},

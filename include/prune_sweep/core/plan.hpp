@@ -76,9 +76,9 @@ struct Plan {
   int64_t num_records() const;
 };
 
-/// Cuts variants x questions into units of about equal work. Neighbouring variants are grouped while
-/// sharing pays, those that share layers into `num_groups` groups unless it is 0; question blocks
-/// never cross a subject.
+/// Cuts variants x questions into units of about equal work. Neighbouring variants are grouped
+/// while sharing pays, those that share layers into `num_groups` groups unless it is 0; question
+/// blocks never cross a subject.
 Plan make_plan(
     PlanContext context,
     ModelShape shape,

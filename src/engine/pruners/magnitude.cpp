@@ -212,8 +212,7 @@ class MagnitudePruner final : public Pruner {
       return;
     }
     if (scope_ == MagnitudeScope::kTensor && target.stored.type != StoredType::kFloat32) {
-      const Cut cut =
-          smallest_of(counts_.of(layer, linear), target.stored.type, amount_.of(size));
+      const Cut cut = smallest_of(counts_.of(layer, linear), target.stored.type, amount_.of(size));
       target.apply(0, size, cut.magnitude, cut.ties.front());
       return;
     }

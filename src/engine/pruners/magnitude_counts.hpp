@@ -1,6 +1,6 @@
 /// \file
-/// How many elements of a weight have which magnitude: one pass over the weight gives the thresholds
-/// of all pruning levels.
+/// How many elements of a weight have which magnitude: one pass over the weight gives the
+/// thresholds of all pruning levels.
 #pragma once
 
 #include <cstddef>
