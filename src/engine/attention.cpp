@@ -244,7 +244,7 @@ at::Tensor attend_packed(
     const StreamKv& kv,
     const KvLayout& layout) {
   at::Tensor out = at::empty({q.size(0), q.size(1) * q.size(2)}, q.options());
-  with_head_types(q.scalar_type(), kv.arithmetic(), [&](auto stored, auto multiplied) {
+  with_tile_types(q.scalar_type(), kv.arithmetic(), [&](auto stored, auto multiplied) {
     const PackedAttention<decltype(stored), decltype(multiplied)> attention(
         q, queries, kv, layout, out);
     const int64_t grain = parallel_grain(attention.num_tasks(), attention.flops());

@@ -12,7 +12,7 @@
 
 #include "engine/lanes.hpp"
 #include "engine/stream_kv.hpp"
-#include "engine/tiles.hpp"
+#include "engine/tile_types.hpp"
 
 namespace prune_sweep {
 
@@ -49,18 +49,6 @@ PRUNE_SWEEP_INLINE void softmax_row(float* scores, int64_t count, float scale) {
   const float norm = 1.0F / sum(total);
   for (int64_t i = 0; i < count; i += kLanes) {
     store(scores + i, load(scores + i) * norm, count - i);
-  }
-}
-
-/// Calls f with a T and a C: what heads are stored in and what they are multiplied in.
-template <typename F>
-void with_head_types(at::ScalarType stored, tiles::Arithmetic arithmetic, F f) {
-  if (stored == at::kFloat) {
-    f(float{}, float{});
-  } else if (arithmetic == tiles::Arithmetic::kBfloat16) {
-    f(c10::BFloat16{}, c10::BFloat16{});
-  } else {
-    f(c10::BFloat16{}, float{});
   }
 }
 

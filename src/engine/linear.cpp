@@ -8,6 +8,7 @@
 #include "engine/kernel_loops.hpp"
 #include "engine/lanes.hpp"
 #include "engine/team.hpp"
+#include "engine/tile_types.hpp"
 #include "engine/transpose.hpp"
 
 namespace prune_sweep {
@@ -64,18 +65,6 @@ class TileProduct {
   std::vector<C> widened_;
   std::vector<float> sums_ = std::vector<float>(kWeightRows * Panels::kRows);
 };
-
-/// Calls f with a T and a C for weights of type `stored`.
-template <typename F>
-void with_types(at::ScalarType stored, Arithmetic arithmetic, F f) {
-  if (stored == at::kFloat) {
-    f(float{}, float{});
-  } else if (arithmetic == Arithmetic::kBfloat16) {
-    f(BFloat16{}, BFloat16{});
-  } else {
-    f(BFloat16{}, float{});
-  }
-}
 
 /// Blocks of the rows of several weights x groups of panels: the tasks of a product.
 class Tasks {
@@ -277,40 +266,41 @@ void for_tiles(const Panels& x, std::span<const at::Tensor* const> weights, F on
 void project(const Panels& x, std::span<const Projection> projections) {
   std::vector<const at::Tensor*> weights;
   for (const Projection& projection : projections) weights.push_back(&projection.weight);
-  with_types(weights.front()->scalar_type(), x.arithmetic(), [&](auto stored, auto multiplied) {
-    using T = decltype(stored);
-    struct Target {
-      T* out;
-      const T* bias;
-      int64_t width;
-    };
-    std::vector<Target> targets;
-    for (const Projection& projection : projections) {
-      const bool has_bias = projection.bias.defined();
-      targets.push_back(
-          {projection.out.data_ptr<T>(),
-           has_bias ? projection.bias.const_data_ptr<T>() : nullptr,
-           projection.weight.size(0)});
-    }
-    for_tiles<T, decltype(multiplied)>(
-        x,
-        weights,
-        [&](size_t weight, int64_t first, int64_t count, int64_t panel, const float* sums) {
-          const auto& [out, bias, width] = targets[weight];
-          store_tile(
-              sums,
-              count,
-              x.columns(panel),
-              x.rows_of(panel),
-              bias != nullptr ? bias + first : nullptr,
-              out + panel * Panels::kRows * width + first,
-              width);
-        });
-  });
+  with_tile_types(
+      weights.front()->scalar_type(), x.arithmetic(), [&](auto stored, auto multiplied) {
+        using T = decltype(stored);
+        struct Target {
+          T* out;
+          const T* bias;
+          int64_t width;
+        };
+        std::vector<Target> targets;
+        for (const Projection& projection : projections) {
+          const bool has_bias = projection.bias.defined();
+          targets.push_back(
+              {projection.out.data_ptr<T>(),
+               has_bias ? projection.bias.const_data_ptr<T>() : nullptr,
+               projection.weight.size(0)});
+        }
+        for_tiles<T, decltype(multiplied)>(
+            x,
+            weights,
+            [&](size_t weight, int64_t first, int64_t count, int64_t panel, const float* sums) {
+              const auto& [out, bias, width] = targets[weight];
+              store_tile(
+                  sums,
+                  count,
+                  x.columns(panel),
+                  x.rows_of(panel),
+                  bias != nullptr ? bias + first : nullptr,
+                  out + panel * Panels::kRows * width + first,
+                  width);
+            });
+      });
 }
 
 void add_product(const Panels& x, const at::Tensor& weight, at::Tensor hidden) {
-  with_types(weight.scalar_type(), x.arithmetic(), [&](auto stored, auto multiplied) {
+  with_tile_types(weight.scalar_type(), x.arithmetic(), [&](auto stored, auto multiplied) {
     using T = decltype(stored);
     T* const out = hidden.data_ptr<T>();
     const int64_t width = hidden.size(1);
@@ -327,7 +317,7 @@ void add_product(const Panels& x, const at::Tensor& weight, at::Tensor hidden) {
 
 void gated_product(const Panels& x, const at::Tensor& gate, const at::Tensor& up, Panels& inner) {
   inner.reshape(x.num_rows(), gate.size(0));
-  with_types(gate.scalar_type(), x.arithmetic(), [&](auto stored, auto multiplied) {
+  with_tile_types(gate.scalar_type(), x.arithmetic(), [&](auto stored, auto multiplied) {
     using T = decltype(stored);
     using C = decltype(multiplied);
     Tasks tasks;
@@ -356,7 +346,7 @@ void for_tiles_here(
     int64_t first,
     int64_t count,
     const OnTile& on_tile) {
-  with_types(weight.scalar_type(), x.arithmetic(), [&](auto stored, auto multiplied) {
+  with_tile_types(weight.scalar_type(), x.arithmetic(), [&](auto stored, auto multiplied) {
     TileProduct<decltype(stored), decltype(multiplied)> product(x);
     for (int64_t block = first; block < first + count; block += kWeightRows) {
       const int64_t rows = std::min(kWeightRows, first + count - block);

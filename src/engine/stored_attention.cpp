@@ -361,7 +361,7 @@ at::Tensor attend_stored(
   for (const StoredRow& row : rows) keys += row.prompt_len + row.num_own;
   const int64_t num_tasks = std::ssize(streams) * kv.kv_heads();
   const int64_t grain = parallel_grain(num_tasks, 4 * keys * q.size(1) * q.size(2));
-  with_head_types(q.scalar_type(), kv.arithmetic(), [&](auto stored, auto multiplied) {
+  with_tile_types(q.scalar_type(), kv.arithmetic(), [&](auto stored, auto multiplied) {
     share_tasks(num_tasks, grain, [&](TaskCounter& counter) {
       StoredAttention<decltype(stored), decltype(multiplied)> attention(q, rows, layout, out);
       for (int64_t task = 0; counter.take(task);) {

@@ -8,6 +8,7 @@
 
 #include "engine/lanes.hpp"
 #include "engine/team.hpp"
+#include "engine/tile_types.hpp"
 #include "engine/transpose.hpp"
 
 namespace prune_sweep {
@@ -185,13 +186,9 @@ void StreamKv::fill(const at::Tensor& k, const at::Tensor& v, const KvLayout& la
                                           : tiles::words<float>(kPositions));
   const int64_t needed = kv_heads_ * num_blocks_ * (key_words_ + value_words_);
   if (!words_.defined() || words_.numel() < needed) words_ = at::empty({needed}, at::kInt);
-  if (k.scalar_type() == at::kFloat) {
-    fill_blocks<float, float>(k, v, layout);
-  } else if (is_bfloat16) {
-    fill_blocks<BFloat16, BFloat16>(k, v, layout);
-  } else {
-    fill_blocks<BFloat16, float>(k, v, layout);
-  }
+  with_tile_types(k.scalar_type(), arithmetic_, [&](auto stored, auto multiplied) {
+    fill_blocks<decltype(stored), decltype(multiplied)>(k, v, layout);
+  });
 }
 
 }  // namespace prune_sweep
