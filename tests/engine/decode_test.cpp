@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "catch.hpp"
+#include "engine/all_savings.hpp"
 #include "engine/random_model.hpp"
 
 using namespace prune_sweep;
@@ -106,13 +107,7 @@ TEST_CASE("answers do not depend on what the engine saves") {
     return engine.generate(variants, requests, fixture.tokenizer);
   };
   const auto expected = answer_with({});
-  std::vector<Savings> all(kSavingOptions.size() + 2);
-  for (size_t i = 0; i < kSavingOptions.size(); ++i) {
-    all[i].*kSavingOptions[i].member = Use::kOff;
-    all[kSavingOptions.size()].*kSavingOptions[i].member = Use::kOff;
-  }
-  all.back().row_block = 64;
-  for (const Savings& savings : all) {
+  for (const Savings& savings : all_savings()) {
     const auto answers = answer_with(savings);
     for (size_t v = 0; v < variants.size(); ++v) {
       for (size_t r = 0; r < requests.size(); ++r) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "catch.hpp"
+#include "engine/all_savings.hpp"
 #include "engine/random_model.hpp"
 
 using namespace prune_sweep;
@@ -99,18 +100,6 @@ TEST_CASE("a unit's scores are bit for bit those of each variant and request alo
     CHECK(score_of("0-3 magnitude 50 global") != score_of("1-2 magnitude 50 global"));
     CHECK(score_of("1 drop-attention") != score_of("1 drop"));
   }
-}
-
-/// Every saving alone off, all off, and row blocks that cut sequences.
-std::vector<Savings> all_savings() {
-  std::vector<Savings> list(kSavingOptions.size() + 3);
-  for (size_t i = 0; i < kSavingOptions.size(); ++i) {
-    list[i].*kSavingOptions[i].member = Use::kOff;
-    list[kSavingOptions.size()].*kSavingOptions[i].member = Use::kOff;
-  }
-  list[kSavingOptions.size() + 1].row_block = 64;
-  list[kSavingOptions.size() + 2].row_block = 300;
-  return list;
 }
 
 TEST_CASE("scores do not depend on what the engine saves") {
