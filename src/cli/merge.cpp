@@ -1,10 +1,10 @@
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 
 #include "cli/options.hpp"
 #include "cli/run_files.hpp"
 #include "prune_sweep/core/check.hpp"
+#include "prune_sweep/core/clock.hpp"
 #include "prune_sweep/core/digest.hpp"
 #include "prune_sweep/inputs/inputs.hpp"
 #include "prune_sweep/sweep/reporter.hpp"
@@ -12,10 +12,6 @@
 namespace prune_sweep {
 
 namespace {
-
-double now_s() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
 
 /// One of the runs that are merged.
 struct Source {

@@ -1,9 +1,7 @@
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/spdlog.h>
-#include <unistd.h>
 
-#include <array>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -15,6 +13,8 @@
 #include "cli/options.hpp"
 #include "cli/run_options.hpp"
 #include "prune_sweep/core/check.hpp"
+#include "prune_sweep/core/clock.hpp"
+#include "prune_sweep/core/host.hpp"
 #include "prune_sweep/core/signs.hpp"
 #include "prune_sweep/inputs/inputs.hpp"
 #include "prune_sweep/sweep/child_process.hpp"
@@ -26,15 +26,6 @@ namespace prune_sweep {
 namespace {
 
 constexpr double kPackTimeout_s = 600;
-
-double now_s() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
-
-std::string host_name() {
-  std::array<char, 256> name{};
-  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
-}
 
 /// Rank and host stand in the pattern, so that no message has to name them.
 void set_log_pattern(int rank) {

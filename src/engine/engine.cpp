@@ -24,9 +24,6 @@ namespace prune_sweep {
 
 namespace {
 
-/// Keys and values that generation holds at once; a unit that needs more is taken in parts.
-constexpr int64_t kMaxKvBytes = int64_t{3} << 28;
-
 at::ScalarType scalar_type(DType dtype) {
   return dtype == DType::kBfloat16 ? at::kBFloat16 : at::kFloat;
 }
@@ -79,6 +76,15 @@ std::vector<Variant> picked(std::span<const Variant> variants, std::span<const s
   return result;
 }
 
+using Answers = std::vector<std::vector<Generation>>;  // [variants][requests answered]
+
+/// Drops answers to requests that are not answered for every variant.
+void keep_common(Answers& answers) {
+  size_t least = answers.empty() ? 0 : answers.front().size();
+  for (const auto& of_variant : answers) least = std::min(least, of_variant.size());
+  for (auto& of_variant : answers) of_variant.resize(least);
+}
+
 /// Calls `work`(tree) and gives every variant the answers of its stream: [streams] => [variants].
 template <typename Work>
 auto for_variants(std::span<const Variant> variants, int32_t num_layers, Work work) {
@@ -107,20 +113,19 @@ auto for_groups(std::span<const Variant> variants, Use fork, Work work) {
 
 struct Engine::State {
   State(
-      const std::filesystem::path& model_dir,
-      const EngineSettings& settings,
-      std::function<void()> progress)
+      const std::filesystem::path& model_dir, const EngineSettings& settings, EngineHooks its_hooks)
       : config(read_model_config(model_dir)),
         savings(settings.savings),
-        on_progress(std::move(progress)),
+        max_kv_bytes(settings.max_kv_bytes),
+        hooks(std::move(its_hooks)),
         weights(
             Checkpoint::open(model_dir, config),
             config,
             scalar_type(settings.dtype),
             find_device(settings.device)),
         edited_layers(weights),
-        decoder(config, weights, settings.savings.row_block, on_progress),
-        head(config, weights, on_progress) {}
+        decoder(config, weights, settings.savings.row_block, hooks.on_progress),
+        head(config, weights, hooks.on_progress) {}
 
   /// Edited layers of variants that may share streams.
   EditedLayer edited_layer(std::span<const Variant> variants) {
@@ -155,26 +160,29 @@ struct Engine::State {
 
   /// Halves the variants until their edited layers fit, then the requests until keys and values
   /// fit.
-  std::vector<std::vector<Generation>> generate(
+  Answers generate(
       std::span<const Variant> variants,
       std::span<const GenerationRequest> requests,
       const Tokenizer& tokenizer) {
     const StreamTree tree = build_stream_tree(variants, config.num_layers);
     const auto element_bytes = static_cast<int64_t>(weights.embedding().element_size());
     const bool kv_fits =
-        generation_kv_bytes(config, tree, requests, savings.prefix, element_bytes) <= kMaxKvBytes;
+        generation_kv_bytes(config, tree, requests, savings.prefix, element_bytes) <= max_kv_bytes;
     const bool edits_fit = num_edited_layers(tree) <= edited_layers.capacity();
 
     if (variants.size() > 1 && (!edits_fit || (!kv_fits && requests.size() == 1))) {
       const size_t half = variants.size() / 2;
       auto answers = generate(variants.first(half), requests, tokenizer);
-      auto more = generate(variants.subspan(half), requests, tokenizer);
+      const auto answered = requests.first(answers.front().size());
+      auto more = generate(variants.subspan(half), answered, tokenizer);
       std::move(more.begin(), more.end(), std::back_inserter(answers));
+      keep_common(answers);
       return answers;
     }
     if (requests.size() > 1 && (!kv_fits || savings.batch_decode == Use::kOff)) {
       const size_t half = requests.size() / 2;
       auto answers = generate(variants, requests.first(half), tokenizer);
+      if (answers.front().size() < half || hooks.should_stop()) return answers;
       auto more = generate(variants, requests.subspan(half), tokenizer);
       for (size_t i = 0; i < answers.size(); ++i) {
         std::move(more[i].begin(), more[i].end(), std::back_inserter(answers[i]));
@@ -196,8 +204,9 @@ struct Engine::State {
 
   ModelConfig config;
   Savings savings;
+  int64_t max_kv_bytes;
   PhaseClock clock;
-  std::function<void()> on_progress;
+  EngineHooks hooks;
   Weights weights;
   EditedLayers edited_layers;
   Decoder decoder;
@@ -205,12 +214,10 @@ struct Engine::State {
 };
 
 Engine::Engine(
-    const std::filesystem::path& model_dir,
-    const EngineSettings& settings,
-    std::function<void()> on_progress) {
+    const std::filesystem::path& model_dir, const EngineSettings& settings, EngineHooks hooks) {
   if (settings.num_threads > 0) at::set_num_threads(settings.num_threads);
   const c10::InferenceMode inference;
-  state_ = std::make_unique<State>(model_dir, settings, std::move(on_progress));
+  state_ = std::make_unique<State>(model_dir, settings, std::move(hooks));
 }
 
 Engine::~Engine() = default;
@@ -262,9 +269,14 @@ std::vector<std::vector<Generation>> Engine::generate(
   // One answer after the other: nothing of a batch is left.
   const bool is_batch = state_->savings.batch_decode == Use::kOn;
   const Use fork = is_batch ? state_->savings.fork : Use::kOff;
-  return for_groups(variants, fork, [&](const std::vector<Variant>& group) {
-    return state_->generate(group, requests, tokenizer);
+  Answers answers = for_groups(variants, fork, [&](const std::vector<Variant>& group) {
+    Answers part = state_->generate(group, requests, tokenizer);
+    // Nobody wants answers of the other groups that this one does not have.
+    requests = requests.first(part.front().size());
+    return part;
   });
+  keep_common(answers);
+  return answers;
 }
 
 std::vector<std::pair<int32_t, float>> Engine::next_token(

@@ -1,28 +1,17 @@
 #include "prune_sweep/evaluator/evaluate.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <array>
-#include <chrono>
 
 #include "prune_sweep/benchmarks/repetition.hpp"
 #include "prune_sweep/core/check.hpp"
+#include "prune_sweep/core/clock.hpp"
+#include "prune_sweep/core/host.hpp"
 #include "prune_sweep/inputs/local_paths.hpp"
 #include "prune_sweep/model/checkpoint.hpp"
 
 namespace prune_sweep {
 
 namespace {
-
-double now_s() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-std::string host_name() {
-  std::array<char, 256> name{};
-  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
-}
 
 /// As on rank 0's host, wherever it lies here, or nothing is computed.
 void require_same(const std::string& own, const std::string& wanted, const std::string& what) {
@@ -92,15 +81,15 @@ GenerationRequest generation_request(
 
 }  // namespace
 
-Evaluator::Evaluator(const Setup& setup, std::function<void()> on_progress)
-    : started_s_(now_s()), inputs_(inputs_of(setup)) {
+Evaluator::Evaluator(const Setup& setup, EngineHooks hooks)
+    : started_s_(monotonic_s()), inputs_(inputs_of(setup)) {
   const DeviceKind device =
       resolve_device(inputs_.job) == "cuda" ? DeviceKind::kCuda : DeviceKind::kCpu;
   engine_ = std::make_unique<Engine>(
       inputs_.job.model.path,
       EngineSettings{inputs_.job.model.dtype, device, setup.num_threads, setup.savings},
-      std::move(on_progress));
-  load_s_ = now_s() - started_s_;
+      std::move(hooks));
+  load_s_ = monotonic_s() - started_s_;
 }
 
 Ready Evaluator::ready() const {
@@ -108,7 +97,7 @@ Ready Evaluator::ready() const {
 }
 
 Result Evaluator::evaluate(const Lease& lease) {
-  const double start_s = now_s();
+  const double start_s = monotonic_s();
   const auto benchmark = std::find_if(
       inputs_.benchmarks.begin(), inputs_.benchmarks.end(), [&](const auto& candidate) {
         return candidate->name() == lease.benchmark;
@@ -131,7 +120,7 @@ Result Evaluator::evaluate(const Lease& lease) {
   result.records = result.kind == BenchmarkKind::kMultipleChoice
                        ? score_choices(**benchmark, variants, lease.questions)
                        : generate_answers(**benchmark, variants, lease.questions);
-  result.elapsed_s = now_s() - start_s;
+  result.elapsed_s = monotonic_s() - start_s;
   result.phases_s = engine_->take_phases();
   return result;
 }
@@ -172,7 +161,7 @@ std::vector<Record> Evaluator::generate_answers(
   const auto answers = engine_->generate(variants, requests, inputs_.tokenizer);
   std::vector<Record> records;
   for (size_t variant = 0; variant < variants.size(); ++variant) {
-    for (size_t i = 0; i < questions.size(); ++i) {
+    for (size_t i = 0; i < answers[variant].size(); ++i) {
       const Generation& answer = answers[variant][i];
       Record& record = records.emplace_back();
       record.generated_tokens = static_cast<int32_t>(answer.ids.size());

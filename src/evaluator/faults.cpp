@@ -27,6 +27,10 @@ std::string_view take_until(std::string_view& text, char separator) {
   return front;
 }
 
+void sleep(double seconds) {
+  if (seconds > 0) std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
+}
+
 double number(std::string_view text) {
   const std::string copy(text);
   char* end = nullptr;
@@ -41,8 +45,8 @@ Faults::Faults(std::string_view text, int channel_fd) : channel_fd_(channel_fd) 
   while (!text.empty()) {
     std::string_view place = take_until(text, ',');
     Fault fault{.kind = std::string(take_until(place, '='))};
-    if (fault.kind == "delay") {
-      delay_s_ = number(place);
+    if (fault.kind == "delay" || fault.kind == "pause") {
+      (fault.kind == "delay" ? delay_s_ : pause_s_) = number(place);
       continue;
     }
     require(
@@ -64,8 +68,10 @@ void Faults::on_setup() const {
   }
 }
 
+void Faults::on_batch() const { sleep(pause_s_); }
+
 void Faults::on_lease(const Lease& lease) const {
-  if (delay_s_ > 0) std::this_thread::sleep_for(std::chrono::duration<double>(delay_s_));
+  sleep(delay_s_);
   for (const Fault& fault : faults_) {
     const bool has_question =
         std::find(lease.questions.begin(), lease.questions.end(), fault.question) !=

@@ -3,6 +3,7 @@
 /// environment variable PRUNE_SWEEP_FAULTS asks for it:
 ///
 ///     delay=SECONDS            sleeps before every lease: a small run lasts long enough to disturb
+///     pause=SECONDS            sleeps after every batch of a lease that has more than one
 ///     KIND=start               when the evaluator is set up
 ///     KIND=BENCHMARK:Q         in a lease that has question Q (index in the selected questions)
 ///     KIND=BENCHMARK:Q@N       the same, but only in the first N attempts at the unit
@@ -28,6 +29,7 @@ class Faults {
 
   void on_setup() const;
   void on_lease(const Lease& lease) const;
+  void on_batch() const;
 
  private:
   struct Fault {
@@ -40,6 +42,7 @@ class Faults {
   void strike(const Fault& fault) const;
 
   double delay_s_ = 0;
+  double pause_s_ = 0;
   std::vector<Fault> faults_;
   int channel_fd_;
 };

@@ -58,7 +58,10 @@ class Conversation {
     return message;
   }
 
-  void set_lease(int32_t unit, int32_t attempt) { progress_ = {unit, attempt}; }
+  void set_lease(int32_t unit, int32_t attempt) {
+    progress_ = {unit, attempt};
+    is_to_end_ = false;
+  }
 
   /// Says that work goes on, not more often than anybody needs to know. Throws Revoked.
   void beat() {
@@ -66,20 +69,32 @@ class Conversation {
     if (std::chrono::duration<double>(now - last_).count() < kProgressEvery_s) return;
     last_ = now;
     channel_.send(progress_);
+    listen();
+  }
+
+  /// What is finished of the lease is wanted now. Throws Revoked.
+  bool should_stop() {
+    listen();
+    return is_to_end_;
+  }
+
+ private:
+  void listen() {
     while (auto message = channel_.poll()) {
       const auto* revoke = std::get_if<Revoke>(&*message);
       if (revoke == nullptr) {
         waiting_.push_back(std::move(*message));
       } else if (revoke->unit == progress_.unit && revoke->attempt == progress_.attempt) {
-        throw Revoked{};
+        if (revoke->finished == Finished::kDiscard) throw Revoked{};
+        is_to_end_ = true;
       }
     }
   }
 
- private:
   Channel& channel_;
   std::deque<Message> waiting_;
   Progress progress_{-1, 0};
+  bool is_to_end_ = false;
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
 
@@ -100,7 +115,14 @@ int serve(pid_t supervisor) {
       if (const auto* setup = std::get_if<Setup>(&*message)) {
         failure = {};
         faults.on_setup();
-        evaluator.emplace(*setup, [&conversation] { conversation.beat(); });
+        const EngineHooks hooks{
+            .on_progress = [&conversation] { conversation.beat(); },
+            .should_stop =
+                [&conversation, &faults] {
+                  faults.on_batch();
+                  return conversation.should_stop();
+                }};
+        evaluator.emplace(*setup, hooks);
         channel.send(evaluator->ready());
       } else if (const auto* lease = std::get_if<Lease>(&*message)) {
         failure = {.unit = lease->unit, .attempt = lease->attempt};

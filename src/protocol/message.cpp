@@ -10,7 +10,7 @@ namespace prune_sweep {
 
 namespace {
 
-constexpr uint16_t kProtocolVersion = 3;
+constexpr uint16_t kProtocolVersion = 4;
 constexpr std::array<std::string_view, std::variant_size_v<Message>> kNames{
     "Setup",
     "Ready",
@@ -69,7 +69,7 @@ void fields(Heartbeat& m, Visit visit) {
 }
 template <typename Visit>
 void fields(Revoke& m, Visit visit) {
-  visit(m.unit, m.attempt);
+  visit(m.unit, m.attempt, m.finished);
 }
 template <typename Visit>
 void fields(Hello& m, Visit visit) {

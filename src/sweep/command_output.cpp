@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "prune_sweep/core/check.hpp"
+#include "prune_sweep/core/clock.hpp"
 
 extern char** environ;
 
@@ -22,10 +23,6 @@ namespace prune_sweep {
 namespace {
 
 constexpr size_t kMaxBytes = 1 << 20;
-
-double monotonic_s() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 /// Two ends, closed together.
 struct Pipe {

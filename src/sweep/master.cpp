@@ -36,7 +36,14 @@ Master::Master(const Plan& plan, RecordTable records, MasterSettings settings)
       num_pieces_(plan.units.size(), 0),
       gated_(plan.benchmarks.size(), false) {
   for (int32_t worker = 0; worker < settings_.num_workers; ++worker) workers_[worker];
-  for (size_t b = 0; b < plan.benchmarks.size(); ++b) ask_gate(static_cast<int32_t>(b));
+  Actions none;  // nobody holds anything
+  for (size_t b = 0; b < plan.benchmarks.size(); ++b) ask_gate(static_cast<int32_t>(b), none);
+}
+
+std::vector<Action> Master::drain() {
+  Actions actions;
+  begin_drain(actions);
+  return actions;
 }
 
 bool Master::is_finished() const {
@@ -52,7 +59,7 @@ int64_t Master::num_quarantined() const {
   return static_cast<int64_t>(questions.size());
 }
 
-void Master::ask_gate(int32_t benchmark) {
+void Master::ask_gate(int32_t benchmark, Actions& actions) {
   if (!settings_.gate || gated_[static_cast<size_t>(benchmark)]) return;
   const auto num_questions =
       static_cast<int32_t>(plan_->benchmarks[static_cast<size_t>(benchmark)].questions.size());
@@ -62,7 +69,7 @@ void Master::ask_gate(int32_t benchmark) {
   gated_[static_cast<size_t>(benchmark)] = true;
   if (auto reason = settings_.gate(records_, benchmark)) {
     gate_reason_ = std::move(*reason);
-    draining_ = true;
+    begin_drain(actions);
   }
 }
 
@@ -113,7 +120,7 @@ std::vector<Action> Master::on_tick(double now_s) {
   }
   lease_to_idle(actions, now_s);
   copy_stragglers(actions, now_s);
-  keep_deadline(now_s);
+  keep_deadline(now_s, actions);
   return actions;
 }
 
@@ -135,8 +142,12 @@ void Master::on_heartbeat(int32_t worker, const Heartbeat& heartbeat, Actions& a
 
 void Master::release(Worker& worker) {
   if (!worker.holding) return;
-  const auto running = running_.find(worker.holding->piece);
-  worker.holding.reset();
+  put_down(std::exchange(worker.holding, std::nullopt)->piece);
+}
+
+/// One holder less; after the last the piece waits for another.
+void Master::put_down(int64_t number) {
+  const auto running = running_.find(number);
   if (running == running_.end() || --running->second.num_holders > 0) return;
   Piece piece = std::move(running->second.piece);
   running_.erase(running);
@@ -200,11 +211,7 @@ void Master::on_result(int32_t worker, const Result& result, double now_s, Actio
   // A result of an attempt that is no longer leased here comes too late and is dropped.
   if (!holds(worker, result.unit, result.attempt)) return;
   Worker& entry = workers_.at(worker);
-  const Lease& held = entry.holding->lease;
-  const BenchmarkPlan& benchmark =
-      plan_->benchmarks[static_cast<size_t>(unit_of(result.unit).benchmark)];
-  if (result.kind != benchmark.kind ||
-      result.records.size() != held.variant_names.size() * held.questions.size()) {
+  if (!has_shape(*entry.holding, result)) {
     constexpr auto kClass = FailureClass::kInfrastructure;
     on_failure(
         worker,
@@ -213,18 +220,43 @@ void Master::on_result(int32_t worker, const Result& result, double now_s, Actio
         actions);
     return;
   }
-  const Holding holding = *std::exchange(entry.holding, std::nullopt);
+  Holding holding = *std::exchange(entry.holding, std::nullopt);
+  const size_t num_leased = holding.lease.questions.size();
+  const size_t num_finished = result.records.size() / holding.lease.variant_names.size();
+  holding.lease.questions.resize(num_finished);
   num_crashes_in_a_row_ = 0;
   if (running_.count(holding.piece) == 0) {
     compare(worker, holding.lease, result, actions);
     return;
   }
-  const Piece& piece = running_.at(holding.piece).piece;
-  rates_.add(unit_of(result.unit).benchmark, flops_of(piece), now_s - holding.leased_s);
+  Running& running = running_.at(holding.piece);
+  if (num_finished < num_leased) {
+    // Another copy may still bring all of it.
+    if (running.num_holders == 1) {
+      accept(worker, holding, result, actions);
+      auto& questions = running.piece.questions;
+      questions.erase(
+          questions.begin(), questions.begin() + static_cast<std::ptrdiff_t>(num_finished));
+    }
+    put_down(holding.piece);
+    return;
+  }
+  rates_.add(unit_of(result.unit).benchmark, flops_of(running.piece), now_s - holding.leased_s);
   accept(worker, holding, result, actions);
   running_.erase(holding.piece);
   settle_piece(result.unit);
-  ask_gate(unit_of(result.unit).benchmark);
+  ask_gate(unit_of(result.unit).benchmark, actions);
+}
+
+bool Master::has_shape(const Holding& holding, const Result& result) const {
+  const Lease& held = holding.lease;
+  const Unit& unit = unit_of(result.unit);
+  if (result.kind != plan_->benchmarks[static_cast<size_t>(unit.benchmark)].kind) return false;
+  const size_t num_variants = held.variant_names.size();
+  const size_t num_records = num_variants * held.questions.size();
+  if (holding.revoked != Finished::kKeep) return result.records.size() == num_records;
+  return !result.records.empty() && result.records.size() % num_variants == 0 &&
+         result.records.size() <= num_records;
 }
 
 void Master::accept(
@@ -311,7 +343,7 @@ void Master::on_failure(int32_t worker, const Failure& failure, double now_s, Ac
       verdict == Verdict::kQuarantine,
       failure.text}});
   std::move(consequences.begin(), consequences.end(), std::back_inserter(actions));
-  if (verdict == Verdict::kQuarantine) ask_gate(unit_of(failure.unit).benchmark);
+  if (verdict == Verdict::kQuarantine) ask_gate(unit_of(failure.unit).benchmark, actions);
 }
 
 Verdict Master::settle_failure(

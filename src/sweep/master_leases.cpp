@@ -136,15 +136,25 @@ std::optional<int64_t> Master::straggler(double now_s) const {
   return oldest;
 }
 
-void Master::revoke_finished(Actions& actions) {
+void Master::revoke(int32_t worker, Finished finished, Actions& actions) {
+  auto& holding = workers_.at(worker).holding;
+  if (!holding || holding->revoked) return;
+  holding->revoked = finished;
+  actions.push_back(Send{worker, Revoke{holding->lease.unit, holding->lease.attempt, finished}});
+}
+
+/// Of copies of a piece whose other copy came through.
+void Master::revoke_settled(Actions& actions) {
   if (!has_waiting()) return;
-  for (auto& [rank, worker] : workers_) {
-    if (!worker.holding || worker.holding->is_revoked) continue;
-    if (running_.count(worker.holding->piece) > 0) continue;
-    worker.holding->is_revoked = true;
-    const Lease& held = worker.holding->lease;
-    actions.push_back(Send{rank, Revoke{held.unit, held.attempt}});
+  for (const auto& [rank, worker] : workers_) {
+    const bool is_settled = worker.holding && running_.count(worker.holding->piece) == 0;
+    if (is_settled) revoke(rank, Finished::kDiscard, actions);
   }
+}
+
+void Master::begin_drain(Actions& actions) {
+  if (std::exchange(draining_, true)) return;
+  for (const auto& [rank, worker] : workers_) revoke(rank, Finished::kKeep, actions);
 }
 
 void Master::lease_to_idle(Actions& actions, double now_s) {
@@ -154,7 +164,7 @@ void Master::lease_to_idle(Actions& actions, double now_s) {
     if (worker.state != Worker::State::kServing || worker.holding) continue;
     if (const auto piece = next_piece(rank, now_s)) lease(rank, *piece, now_s, actions);
   }
-  revoke_finished(actions);
+  revoke_settled(actions);
 }
 
 void Master::copy_stragglers(Actions& actions, double now_s) {
@@ -167,7 +177,7 @@ void Master::copy_stragglers(Actions& actions, double now_s) {
   }
 }
 
-void Master::keep_deadline(double now_s) {
+void Master::keep_deadline(double now_s, Actions& actions) {
   if (settings_.deadline_s <= 0 || draining_) return;
   // Work waits, and of the workers that serve none was given any: it does not fit any more.
   const std::set<int32_t> servers = serving();
@@ -175,7 +185,9 @@ void Master::keep_deadline(double now_s) {
                             std::none_of(servers.begin(), servers.end(), [this](int32_t worker) {
                               return workers_.at(worker).holding.has_value();
                             });
-  if (nothing_fits || now_s >= settings_.deadline_s) past_deadline_ = draining_ = true;
+  if (!nothing_fits && now_s < settings_.deadline_s) return;
+  past_deadline_ = true;
+  begin_drain(actions);
 }
 
 }  // namespace prune_sweep

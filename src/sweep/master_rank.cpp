@@ -9,6 +9,7 @@
 #include <thread>
 #include <utility>
 
+#include "prune_sweep/core/clock.hpp"
 #include "prune_sweep/core/digest.hpp"
 #include "sweep/naps.hpp"
 
@@ -24,10 +25,6 @@ constexpr double kDrainGrace_s = 60;
 constexpr double kHurryGrace_s = 30;
 /// mpirun follows its SIGTERM with a SIGKILL after one second; the archive is to be packed in it.
 constexpr double kLauncherGrace_s = 0.3;
-
-double now_s() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
 
 /// SLURM follows its SIGTERM with a SIGKILL after KillWait, half a minute unless a site says less.
 constexpr double kStepGrace_s = 10;
@@ -275,7 +272,7 @@ void MasterRank::take_signals() {
     }
   }
   stop_ = asked;
-  master_.drain();
+  carry_out(master_.drain());
 }
 
 // --- the end ------------------------------------------------------------------------------------

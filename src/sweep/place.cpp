@@ -3,10 +3,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 
 #include "prune_sweep/core/cores.hpp"
+#include "prune_sweep/core/host.hpp"
 
 namespace prune_sweep {
 
@@ -19,11 +19,6 @@ int64_t number_in(const std::string& text) {
   int64_t value = 0;
   std::from_chars(text.data(), text.data() + text.size(), value);
   return std::max<int64_t>(value, 0);
-}
-
-std::string host_name() {
-  std::array<char, 256> name{};
-  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include <fstream>
 
 #include "prune_sweep/core/check.hpp"
+#include "prune_sweep/core/host.hpp"
 
 namespace prune_sweep {
 
@@ -25,12 +26,6 @@ namespace {
 constexpr std::string_view kPid = " pid ";
 /// A live start writes status.json far more often.
 constexpr int kHolderSilence_s = 60;
-
-std::string host_name() {
-  std::array<char, 256> host{};
-  if (::gethostname(host.data(), host.size() - 1) != 0) host[0] = '?';
-  return host.data();
-}
 
 void write_all(int fd, std::string_view text, const fs::path& path) {
   while (!text.empty()) {

@@ -3,10 +3,10 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <chrono>
 #include <utility>
 
 #include "prune_sweep/core/check.hpp"
+#include "prune_sweep/core/clock.hpp"
 
 namespace prune_sweep {
 
@@ -22,10 +22,6 @@ constexpr double kMaxSetupWait_s = 3600;
 constexpr double kMasterPatienceFactor = 10;
 /// A supervisor must not be held up by an evaluator that does not read.
 constexpr double kSendTimeout_s = 5;
-
-double monotonic_s() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 }  // namespace
 

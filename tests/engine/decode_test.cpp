@@ -119,6 +119,35 @@ TEST_CASE("answers do not depend on what the engine saves") {
   }
 }
 
+TEST_CASE("an engine that should stop answers the first questions, all variants alike") {
+  const Fixture fixture;
+  const std::vector<int32_t> prefix = random_ids(150, 3);
+  std::vector<GenerationRequest> requests;
+  for (uint32_t i = 0; i < 8; ++i) {
+    requests.push_back({joined(prefix, random_ids(20 + i, 40 + i)), 8, {}});
+  }
+  const std::vector<Variant> variants{variant_of("", 3), variant_of("1 drop", 3)};
+  const auto expected =
+      fixture.engine(DType::kBfloat16).generate(variants, requests, fixture.tokenizer);
+  std::vector<size_t> answered;
+  for (int num_batches = 1; num_batches <= 4; ++num_batches) {
+    // Room for two questions or three at once.
+    EngineSettings settings{DType::kBfloat16, DeviceKind::kCpu, 1};
+    settings.max_kv_bytes = 400'000;
+    int num_asked = 0;
+    const EngineHooks hooks{.should_stop = [&] { return ++num_asked >= num_batches; }};
+    Engine engine(fixture.model.path(), settings, hooks);
+    const auto answers = engine.generate(variants, requests, fixture.tokenizer);
+    REQUIRE(answers.size() == variants.size());
+    answered.push_back(answers.front().size());
+    for (size_t v = 0; v < variants.size(); ++v) {
+      REQUIRE(answers[v].size() == answered.back());
+      for (size_t r = 0; r < answers[v].size(); ++r) check_equal(answers[v][r], expected[v][r]);
+    }
+  }
+  CHECK(answered == std::vector<size_t>{2, 4, 6, 8});
+}
+
 TEST_CASE("generating with stored keys and values is scoring token by token") {
   const Fixture fixture;
   Engine engine = fixture.engine(DType::kFloat32);

@@ -252,7 +252,8 @@ TEST_CASE("empty lists of variants and requests give empty results") {
 TEST_CASE("the engine tells that it lives while it works") {
   const RandomModel model({});
   int calls = 0;
-  Engine engine(model.path(), {DType::kBfloat16, DeviceKind::kCpu, 1}, [&calls] { ++calls; });
+  const EngineHooks hooks{.on_progress = [&calls] { ++calls; }};
+  Engine engine(model.path(), {DType::kBfloat16, DeviceKind::kCpu, 1}, hooks);
   const std::vector<Variant> variants = variants_of({"", "1 drop"}, 3);
   engine.loglik(variants, requests_with_prefix(3));
   // At least once for every layer pass.

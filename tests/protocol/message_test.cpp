@@ -54,7 +54,7 @@ std::vector<Message> samples() {
       Stop{Leave::kAlone},
       Heartbeat{WorkerState::kAtWork},
       Heartbeat{},
-      Revoke{7, 2},
+      Revoke{7, 2, Finished::kKeep},
       Revoke{},
       Hello{"0.1.0 (abc)", "n1", 64, 8, int64_t{1} << 38, {"GPU-a", "GPU-b"}, {"A", "B"}, "GPU-b"},
       Hello{},
@@ -90,6 +90,7 @@ TEST_CASE("every message comes back with all its fields") {
   CHECK(round_trip(Heartbeat{WorkerState::kIdle}).state == WorkerState::kIdle);
   CHECK(round_trip(Revoke{7, 2}).unit == 7);
   CHECK(round_trip(Revoke{7, 2}).attempt == 2);
+  CHECK(round_trip(Revoke{7, 2, Finished::kKeep}).finished == Finished::kKeep);
 
   const auto hello = round_trip(Hello{"0.1.0", "n1", 64, 8, 1 << 20, {"a", "b"}, {"A", ""}, "b"});
   CHECK(hello.program_version == "0.1.0");
@@ -215,7 +216,7 @@ TEST_CASE("a message cut anywhere, or with bytes after it, is refused") {
 }
 
 TEST_CASE("a message of another version is refused with both versions") {
-  const std::string body = ByteWriter().put(uint16_t{4}).put(uint16_t{6}).put(int32_t{9}).take();
+  const std::string body = ByteWriter().put(uint16_t{3}).put(uint16_t{6}).put(int32_t{9}).take();
   const Error error = error_of([&] { decode(sealed(body)); });
   CHECK(error.status() == ExitStatus::kInternal);
   const Message refused = decode_from_rank(sealed(body));
@@ -229,7 +230,7 @@ TEST_CASE("a message of another version is refused with both versions") {
 }
 
 TEST_CASE("a rank of another version can be told to stop, and says what is understood") {
-  for (const uint16_t version : {uint16_t{3}, uint16_t{4}, uint16_t{900}}) {
+  for (const uint16_t version : {uint16_t{3}, uint16_t{4}, uint16_t{5}, uint16_t{900}}) {
     const std::string stop = ByteWriter().put(version).put(uint16_t{7}).put(uint8_t{1}).take();
     const Message message = decode_from_rank(sealed(stop));
     REQUIRE(std::holds_alternative<Stop>(message));
@@ -239,19 +240,19 @@ TEST_CASE("a rank of another version can be told to stop, and says what is under
   REQUIRE_THROWS_AS(decode_from_rank(encode(Committed{9}) + "x"), Error);
 }
 
-TEST_CASE("the numbers on the wire are those of protocol version 3") {
-  const std::string body = ByteWriter().put(uint16_t{3}).put(uint16_t{6}).put(int32_t{9}).take();
+TEST_CASE("the numbers on the wire are those of protocol version 4") {
+  const std::string body = ByteWriter().put(uint16_t{4}).put(uint16_t{6}).put(int32_t{9}).take();
   const Message message = decode(sealed(body));
   REQUIRE(std::holds_alternative<Committed>(message));
   CHECK(std::get<Committed>(message).unit == 9);
   CHECK(encode(Committed{9}) == sealed(body));
   CHECK(
       encode(Stop{}) ==
-      sealed(ByteWriter().put(uint16_t{3}).put(uint16_t{7}).put(uint8_t{0}).take()));
+      sealed(ByteWriter().put(uint16_t{4}).put(uint16_t{7}).put(uint8_t{0}).take()));
 }
 
 TEST_CASE("an unknown type is refused by its number") {
-  const std::string body = ByteWriter().put(uint16_t{3}).put(uint16_t{12}).take();
+  const std::string body = ByteWriter().put(uint16_t{4}).put(uint16_t{12}).take();
   CHECK_THAT(message_of([&] { decode(sealed(body)); }), ContainsSubstring("unknown type 12"));
 }
 

@@ -507,6 +507,41 @@ TEST_CASE("a draining master takes what is leased and gives out nothing") {
   CHECK(idle.is_finished());
 }
 
+TEST_CASE("a drained worker's finished questions are kept, and the next start has the others") {
+  const Plan plan = small_plan();
+  Master master(plan, RecordTable(plan));
+  const Lease lease = leases_in(master.on_message(1, kReady, 5)).at(1);
+  REQUIRE(lease.questions.size() > 1);
+  const auto told = master.drain();
+  REQUIRE(told.size() == 1);
+  const auto& revoke = std::get<Revoke>(std::get<Send>(told.front()).message);
+  CHECK(revoke.unit == lease.unit);
+  CHECK(revoke.attempt == lease.attempt);
+  CHECK(revoke.finished == Finished::kKeep);
+  CHECK(master.drain().empty());
+
+  Lease part = lease;
+  part.questions.resize(1);
+  const auto actions = master.on_message(1, result_of(plan, part), 7);
+  REQUIRE(result_in(actions) != nullptr);
+  CHECK(result_in(actions)->question_keys.size() == 1);
+  CHECK(master.is_finished());
+
+  Master next(plan, master.records());
+  const Lease rest = leases_in(next.on_message(0, kReady, 8)).at(0);
+  CHECK(rest.unit == lease.unit);
+  CHECK(rest.questions == std::vector<int32_t>(lease.questions.begin() + 1, lease.questions.end()));
+}
+
+TEST_CASE("a result that is cut short without being asked to is none") {
+  const Plan plan = small_plan();
+  Master master(plan, RecordTable(plan));
+  Lease part = leases_in(master.on_message(1, kReady, 5)).at(1);
+  part.questions.resize(1);
+  CHECK(result_in(master.on_message(1, result_of(plan, part), 7)) == nullptr);
+  CHECK(master.records().num_records() == 0);
+}
+
 TEST_CASE("a variant is reported once, when its last record is there") {
   const Plan plan = small_plan();
   Master master(plan, RecordTable(plan));

@@ -119,7 +119,7 @@ class Simulation {
   void run(int drain_after = -1) {
     for (int step = 0; !master_.is_finished(); ++step) {
       REQUIRE(step < 100'000);  // it always ends
-      if (step == drain_after) master_.drain();
+      if (step == drain_after) take(-1, nullptr, master_.drain());
       if (master_.is_finished()) break;
       now_s_ += static_cast<double>(random_() % 100) / 400;
       if (now_s_ - last_tick_s_ >= 1) {
@@ -140,6 +140,7 @@ class Simulation {
   }
   int num_copies() const { return num_copies_; }
   int64_t num_compared() const { return num_compared_; }
+  int num_partial() const { return num_partial_; }
 
  private:
   struct Worker {
@@ -220,10 +221,25 @@ class Simulation {
             return held.unit == revoke->unit && held.attempt == revoke->attempt;
           });
       if (found == worker.leases.end()) return;
-      worker.to_master.push_back(failure_of(*found, FailureClass::kRevoked, "revoked"));
+      give_up_lease(worker, *found, revoke->finished);
       worker.leases.erase(found);
       worker.busy_until_s = 0;
     }
+  }
+
+  /// What is finished of a revoked lease is what comes before its first bad question, at most.
+  void give_up_lease(Worker& worker, Lease lease, Finished finished) {
+    size_t num_finished = finished == Finished::kKeep ? random_() % lease.questions.size() : 0;
+    Lease part = lease;
+    do {
+      part.questions.resize(num_finished);
+    } while ((has_any(part, poisoned_) || has_any(part, failing_)) && num_finished-- > 0);
+    if (part.questions.empty()) {
+      worker.to_master.push_back(failure_of(lease, FailureClass::kRevoked, "revoked"));
+      return;
+    }
+    num_partial_ += 1;
+    worker.to_master.push_back(result_of(plan_, part));
   }
 
   bool has_any(const Lease& lease, const std::set<QuestionIndex>& questions) const {
@@ -417,6 +433,7 @@ class Simulation {
   std::map<int32_t, int> num_deaths_;
   int num_copies_ = 0;
   int64_t num_compared_ = 0;
+  int num_partial_ = 0;
   double now_s_ = 1000;
   double last_tick_s_ = 0;
 };

@@ -45,6 +45,7 @@ AccountingStorageType=accounting_storage/none
 SchedulerParameters=sched_interval=2,bf_interval=2
 SlurmdTimeout={node_timeout_s}
 MessageTimeout=30
+KillWait=5
 ReturnToService=2
 # Nodes may have more CPUs here than this machine.
 SlurmdParameters=config_overrides

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -179,6 +180,30 @@ def test_an_interrupted_launcher_leaves_a_status_and_a_run_to_resume(undisturbed
     process.communicate(timeout=60)
     assert end_of(run) == 75
     resume(run, undisturbed)
+
+
+def test_a_signal_lets_finished_questions_of_a_unit_come_in(job_copy, tmp_path):
+    """A unit of many questions, taken one by one, is not waited for: what is finished of it is kept."""
+    job_copy.write_text(re.sub(r"(?m)^mmlu.*\n", "", job_copy.read_text()))
+    job = [job_copy, "--sweep.layers=13,14", "--sweep.magnitude=none", "--benchmarks.gsm8k-limit=20",
+           "--benchmarks.max-new-tokens=8", "--no-batch-decode", "--no-gates"]
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    prune_sweep(*job, f"--output.dir={whole}")
+    units = json.loads((whole / "plan.json").read_text())["units"]
+    assert [unit["num_questions"] for unit in units] == [20]
+    # Sixty batches: eighteen seconds of pauses alone.
+    process = subprocess.Popen(
+        [BIN / "prune-sweep", *job, f"--output.dir={run}"], env={**os.environ, **faults("pause=0.3")}
+    )
+    wait_for_records(run, 2, process)
+    process.send_signal(signal.SIGUSR2)
+    process.communicate(timeout=60)
+    assert end_of(run) == 75
+    num_records = status_of(run)["num_records"]
+    assert 0 < num_records < 60 and num_records % 3 == 0
+    again = prune_sweep(*job, f"--output.dir={run}")
+    assert f"resuming: {num_records} of 60" in again.stdout
+    assert numeric_data(run / "archive.h5") == numeric_data(whole / "archive.h5")
 
 
 def test_a_second_signal_leaves_at_once(undisturbed, tmp_path):

@@ -28,6 +28,8 @@ struct EngineSettings {
   DeviceKind device = DeviceKind::kCpu;
   int32_t num_threads = 0;  ///< 0: as many as the process may use
   Savings savings{};
+  /// Keys and values that generation holds at once; requests that need more are taken in batches.
+  int64_t max_kv_bytes = int64_t{3} << 28;
 };
 
 /// Continuations to score after one context (eval-spec: token-level log-likelihood).
@@ -58,15 +60,20 @@ struct Generation {
   float solution_loglik = std::numeric_limits<float>::quiet_NaN();
 };
 
+/// What the engine tells, and asks, during long work.
+struct EngineHooks {
+  std::function<void()> on_progress = [] {};                 ///< now and then: it lives
+  std::function<bool()> should_stop = [] { return false; };  ///< between batches
+};
+
 class Engine {
  public:
-  /// Maps the weights of `model_dir`; with float32 they are converted once. Called now and then
-  /// during long work, `on_progress` tells that the engine lives. Throws Error (kBadInput) for a
-  /// device that is not there.
+  /// Maps the weights of `model_dir`; with float32 they are converted once. Throws Error
+  /// (kBadInput) for a device that is not there.
   Engine(
       const std::filesystem::path& model_dir,
       const EngineSettings& settings,
-      std::function<void()> on_progress = [] {});
+      EngineHooks hooks = {});
   ~Engine();
 
   const ModelConfig& config() const;
@@ -78,7 +85,9 @@ class Engine {
   std::vector<std::vector<std::vector<ContinuationScore>>> loglik(
       std::span<const Variant> variants, std::span<const LoglikRequest> requests);
 
-  /// Greedy generation: [variants][requests]. Ties go to the lowest id.
+  /// Greedy generation: [variants][requests]. Ties go to the lowest id. Requests whose keys and
+  /// values do not fit at once are taken in batches; when the engine should stop after one, the
+  /// answers are those to the first requests only, one at least, as many of each variant.
   std::vector<std::vector<Generation>> generate(
       std::span<const Variant> variants,
       std::span<const GenerationRequest> requests,

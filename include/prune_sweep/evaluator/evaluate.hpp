@@ -2,7 +2,6 @@
 /// Unit to records: the whole worker without MPI and without sockets. The debugger's door.
 #pragma once
 
-#include <functional>
 #include <memory>
 
 #include "prune_sweep/engine/engine.hpp"
@@ -13,13 +12,14 @@ namespace prune_sweep {
 
 class Evaluator {
  public:
-  /// Reads the job's model and data. `on_progress` is called now and then during work.
-  /// Throws Error (kBadInput) when this host's data are not those of the setup.
-  Evaluator(const Setup& setup, std::function<void()> on_progress);
+  /// Reads the job's model and data. Throws Error (kBadInput) when this host's data are not those
+  /// of the setup.
+  Evaluator(const Setup& setup, EngineHooks hooks);
 
   Ready ready() const;
 
-  /// Asks, edits, runs and scores. Throws Error when a log-likelihood is not finite.
+  /// Asks, edits, runs and scores: all questions, or, when it should stop before, the first ones.
+  /// Throws Error when a log-likelihood is not finite.
   Result evaluate(const Lease& lease);
 
  private:

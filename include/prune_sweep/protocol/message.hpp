@@ -9,11 +9,11 @@
 ///       | <------ Ready ---------- | <------ Ready -------- |   once per evaluator process
 ///       | ------- Lease ---------> | ------- Lease -------> |   a unit, with an attempt number
 ///       | <------ Progress ------- | <------ Progress ----- |   at least every few seconds
-///       | ------- Revoke --------> | ------- Revoke ------> |   seldom: somebody else was faster
-///       | <------ Result --------- | <------ Result ------- |   or Failure, by either of the two
-///       | ------- Committed -----> |                        |   the records are on disk
-///       | <-- Heartbeat, echoed -> |                        |   every two seconds
-///       | ------- Stop ----------> | (closes the socket)    |
+///       | ------- Revoke --------> | ------- Revoke ------> |   seldom: somebody was faster; the
+///       end | <------ Result --------- | <------ Result ------- |   or Failure, by either of the
+///       two | ------- Committed -----> |                        |   the records are on disk | <--
+///       Heartbeat, echoed -> |                        |   every two seconds | ------- Stop
+///       ----------> | (closes the socket)    |
 #pragma once
 
 #include <cstdint>
@@ -71,7 +71,8 @@ struct Progress {
   int32_t attempt = 0;
 };
 
-/// The records of a lease, variant by variant.
+/// The records of a lease, variant by variant: of all its questions, or, when it was revoked with
+/// Finished::kKeep, of the first of them.
 struct Result {
   int32_t unit = 0;
   int32_t attempt = 0;
@@ -112,11 +113,15 @@ struct Heartbeat {
   WorkerState state = WorkerState::kStarting;
 };
 
-/// The lease is no longer needed: give it up at the next batch and answer with a Failure
-/// (kRevoked), or, when it is finished by then, with its Result.
+/// What becomes of a revoked lease's finished questions.
+enum class Finished : uint8_t { kDiscard = 0, kKeep = 1 };
+
+/// Give the lease up at the next batch: answer with a Result, when it is finished by then or some
+/// of its questions are and are to be kept, else with a Failure (kRevoked).
 struct Revoke {
   int32_t unit = 0;
   int32_t attempt = 0;
+  Finished finished = Finished::kDiscard;
 };
 
 /// A rank is there; the master answers with Setup or Refuse.

@@ -65,8 +65,9 @@ class Master {
   /// Time goes by: to be called every second or so. Finds lost ranks and stragglers.
   std::vector<Action> on_tick(double now_s);
 
-  /// No more leases; what is leased may still come in.
-  void drain() { draining_ = true; }
+  /// No more leases; of what is leased, the questions that are finished at the next batch may still
+  /// come in.
+  std::vector<Action> drain();
 
   /// Nothing that is needed is leased, and nothing will be: complete, partial, draining, or without
   /// workers.
@@ -96,7 +97,7 @@ class Master {
     int64_t piece = 0;
     Lease lease;
     double leased_s = 0;
-    bool is_revoked = false;
+    std::optional<Finished> revoked;
   };
   struct Worker {
     enum class State : uint8_t { kStarting, kServing, kDrained, kLost, kGone };
@@ -117,6 +118,7 @@ class Master {
   void on_failure(int32_t worker, const Failure& failure, double now_s, Actions& actions);
   void on_heartbeat(int32_t worker, const Heartbeat& heartbeat, Actions& actions);
 
+  bool has_shape(const Holding& holding, const Result& result) const;
   void accept(int32_t worker, const Holding& holding, const Result& result, Actions& actions);
   void compare(int32_t worker, const Lease& lease, const Result& result, Actions& actions);
   Verdict settle_failure(int32_t worker, const Failure& failure, double now_s, Actions& actions);
@@ -125,14 +127,17 @@ class Master {
   void blame_unit(int32_t unit);
   void end_worker(int32_t worker, Worker::State state, const std::string& why, FailureClass);
   void release(Worker& worker);
+  void put_down(int64_t piece);
   void settle_piece(int32_t unit);
 
   void lease_to_idle(Actions& actions, double now_s);
   std::optional<int64_t> next_piece(int32_t worker, double now_s);
   void copy_stragglers(Actions& actions, double now_s);
-  void keep_deadline(double now_s);
+  void keep_deadline(double now_s, Actions& actions);
   std::optional<int64_t> straggler(double now_s) const;
-  void revoke_finished(Actions& actions);
+  void revoke(int32_t worker, Finished finished, Actions& actions);
+  void revoke_settled(Actions& actions);
+  void begin_drain(Actions& actions);
   void lease(int32_t worker, int64_t piece, double now_s, Actions& actions);
   Lease make_lease(const Piece& piece);
 
@@ -148,7 +153,7 @@ class Master {
   const Unit& unit_of(int32_t unit) const { return plan_->units[static_cast<size_t>(unit)]; }
   std::vector<std::string> keys_of(const Unit& unit) const;
   void insert_records(const Lease& lease, const Result& result);
-  void ask_gate(int32_t benchmark);
+  void ask_gate(int32_t benchmark, Actions& actions);
 
   const Plan* plan_;
   RecordTable records_;
