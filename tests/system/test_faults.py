@@ -403,7 +403,7 @@ def test_whatever_is_hit_at_any_moment_the_archive_is_the_same(undisturbed, tmp_
 def test_plain_runs_with_five_dead_evaluators_end_cleanly(undisturbed, tmp_path, number):
     generator = random.Random(number)
     run = tmp_path / "run"
-    process = start(run, 4, env=faults("delay=0.3"))
+    process = start(run, 4, env=faults("delay=1.5"))  # nine seconds at least
     killed = 0
     wait_for_records(run, 3, process)
     while killed < 5:
