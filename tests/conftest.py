@@ -5,7 +5,7 @@ import pytest
 # Tests with these markers are not chosen without the option, rather than skipped: a skipped test would look like one
 # that could not run.
 LONG = {
-    "soak": "run the full matrices: hours instead of minutes",
+    "soak": "run the full matrices: an hour instead of minutes",
     "slurm": "run everything on a SLURM of its own: ten minutes more",
 }
 
