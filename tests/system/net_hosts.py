@@ -39,8 +39,10 @@ def missing():
     made = subprocess.run(["ip", "netns", "add", probe], capture_output=True, text=True)
     if made.returncode != 0:
         return f"network namespaces cannot be made: {made.stderr.strip()}"
+    # In a chroot, whose root is no mount point, they can be made and not entered.
+    entered = subprocess.run(["ip", "netns", "exec", probe, "unshare", "--uts", "--mount", "true"], capture_output=True, text=True)
     subprocess.run(["ip", "netns", "del", probe], check=True)
-    return ""
+    return "" if entered.returncode == 0 else f"network namespaces cannot be entered: {entered.stderr.strip()}"
 
 
 def open_tun(namespace, device):

@@ -125,7 +125,7 @@ def test_near_the_wall_time_the_job_goes_back_into_the_queue(cluster, undisturbe
     assert "requeued for the rest" in batch.log
     # On a login node the queue stands beside the run's own state.
     status = subprocess.run([BIN / "prune-sweep", "status", batch.run], capture_output=True, text=True, env=cluster.environment)
-    assert "stopped" in status.stdout and f"slurm job {batch.job}: PENDING (BeginTime)" in status.stdout
+    assert "stopped" in status.stdout and f"slurm job {batch.job}: PENDING" in status.stdout
     batch.wait()
     batch.assert_complete(undisturbed)
     assert batch.starts() == 2
