@@ -76,6 +76,8 @@ std::vector<Variant> picked(std::span<const Variant> variants, std::span<const s
   return result;
 }
 
+enum class KeepEdits : uint8_t { kNo, kYes };
+
 using Answers = std::vector<std::vector<Generation>>;  // [variants][requests answered]
 
 /// Drops answers to requests that are not answered for every variant.
@@ -127,9 +129,15 @@ struct Engine::State {
         decoder(config, weights, settings.savings.row_block, hooks.on_progress),
         head(config, weights, hooks.on_progress) {}
 
+  /// For a pass through `tree`, which asks for every layer once: those of the pass before are of
+  /// use only where there is room for all.
+  KeepEdits keep_edits(const StreamTree& tree) const {
+    return num_edited_layers(tree) <= edited_layers.capacity() ? KeepEdits::kYes : KeepEdits::kNo;
+  }
+
   /// Edited layers of variants that may share streams.
-  EditedLayer edited_layer(std::span<const Variant> variants) {
-    return [this, variants](const Edit& edit) {
+  EditedLayer edited_layer(std::span<const Variant> variants, KeepEdits keep) {
+    return [this, variants, keep](const Edit& edit) {
       // Any variant with the edit tells which layers decide together.
       const auto has_edit = [&edit](const Variant& variant) {
         const Edit* own = variant.edit_of(edit.layer);
@@ -137,7 +145,9 @@ struct Engine::State {
       };
       const Variant& variant = *std::find_if(variants.begin(), variants.end(), has_edit);
       const InPhase in_edit(clock, Phase::kEdit);
-      return edited_layers.get(edit, decided_together(variant, edit));
+      const std::vector<int32_t> layers = decided_together(variant, edit);
+      return keep == KeepEdits::kYes ? edited_layers.get(edit, layers)
+                                     : edited_layers.get_once(edit, layers);
     };
   }
 
@@ -193,7 +203,7 @@ struct Engine::State {
       return generate_streams(
           decoder,
           head,
-          edited_layer(variants),
+          edited_layer(variants, KeepEdits::kYes),
           its_tree,
           requests,
           tokenizer,
@@ -246,7 +256,7 @@ std::vector<std::vector<std::vector<ContinuationScore>>> Engine::loglik(
       return score_streams(
           state_->decoder,
           state_->head,
-          state_->edited_layer(group),
+          state_->edited_layer(group, state_->keep_edits(tree)),
           tree,
           requests,
           state_->savings.prefix,
@@ -289,7 +299,7 @@ std::vector<std::pair<int32_t, float>> Engine::next_token(
   const PackedRows packed = pack_rows({&sequence, 1});
   const StreamStates states = run_streams(
       state_->decoder,
-      state_->edited_layer(variants),
+      state_->edited_layer(variants, state_->keep_edits(tree)),
       tree,
       KvLayout(packed),
       {packed.num_rows() - 1},

@@ -78,4 +78,9 @@ LayerWeights EditedLayers::get(const Edit& edit, std::span<const int32_t> layers
   return found->second.weights;
 }
 
+LayerWeights EditedLayers::get_once(const Edit& edit, std::span<const int32_t> layers) {
+  entries_.clear();
+  return pruner_of(edit, layers).prune(edit.layer);
+}
+
 }  // namespace prune_sweep

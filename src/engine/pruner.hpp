@@ -66,6 +66,8 @@ class EditedLayers {
 
   /// Weights of `edit.layer` under an edit that changes weights; `layers` are decided_together.
   LayerWeights get(const Edit& edit, std::span<const int32_t> layers);
+  /// The same without keeping it, or any other.
+  LayerWeights get_once(const Edit& edit, std::span<const int32_t> layers);
 
  private:
   struct Entry {
