@@ -30,7 +30,7 @@ def main():
         shutil.copy(build / "bin/prune-sweep", folder)
         shutil.copy(build / "bin/noop_evaluator", folder / "prune-sweep-evaluator")
         job = [str(folder / "prune-sweep"), str(ROOT / "jobs/demo.ini"), f"--benchmarks.mmlu={build}/data/mmlu", "--benchmarks.mmlu-limit=1.0", "--benchmarks.mmlu-shots=0",
-               "--sweep.magnitude=" + ",".join(map(str, range(100))),
+               "--sweep.magnitude=" + ",".join(map(str, range(100))), "--no-gates",
                f"--output.dir={folder}/run"]
         done = subprocess.run(["mpirun", "--oversubscribe", "-n", ranks, *job], capture_output=True, text=True)
         if done.returncode != 0:
