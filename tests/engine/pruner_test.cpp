@@ -251,6 +251,22 @@ TEST_CASE("a pruned layer shares what is not pruned, and the model keeps its wei
   CHECK(edited.get(edit, own_layer).q.const_data_ptr() == pruned.q.const_data_ptr());
 }
 
+TEST_CASE("a layer that is asked for once has the same weights, and none is kept") {
+  const SmallModel model(two_layers(tied_values), "BF16");
+  const Weights loaded = model.load(at::kBFloat16);
+  EditedLayers edited(loaded);
+  const std::vector<int32_t> own_layer{0};
+  const Edit edit = magnitude(0, {40'000'000}, MagnitudeScope::kRow);
+  const LayerWeights kept = edited.get(edit, own_layer);
+  const LayerWeights once = edited.get_once(edit, own_layer);
+  const LayerWeights again = edited.get(edit, own_layer);
+  for (const LinearWeight& linear : kLinearWeights) {
+    CHECK(at::equal(once.*linear.member, kept.*linear.member));
+    CHECK((again.*linear.member).const_data_ptr() != (kept.*linear.member).const_data_ptr());
+    CHECK((again.*linear.member).const_data_ptr() != (once.*linear.member).const_data_ptr());
+  }
+}
+
 TEST_CASE("edited layers are kept while there is room, the latest used ones longest") {
   const SmallModel model(two_layers(tied_values), "BF16");
   const Weights loaded = model.load(at::kBFloat16);
