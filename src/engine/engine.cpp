@@ -129,10 +129,14 @@ struct Engine::State {
         decoder(config, weights, settings.savings.row_block, hooks.on_progress),
         head(config, weights, hooks.on_progress) {}
 
+  bool edits_fit(const StreamTree& tree) const {
+    return num_edited_layers(tree) <= edited_layers.capacity();
+  }
+
   /// For a pass through `tree`, which asks for every layer once: those of the pass before are of
   /// use only where there is room for all.
   KeepEdits keep_edits(const StreamTree& tree) const {
-    return num_edited_layers(tree) <= edited_layers.capacity() ? KeepEdits::kYes : KeepEdits::kNo;
+    return edits_fit(tree) ? KeepEdits::kYes : KeepEdits::kNo;
   }
 
   /// Edited layers of variants that may share streams.
@@ -178,9 +182,8 @@ struct Engine::State {
     const auto element_bytes = static_cast<int64_t>(weights.embedding().element_size());
     const bool kv_fits =
         generation_kv_bytes(config, tree, requests, savings.prefix, element_bytes) <= max_kv_bytes;
-    const bool edits_fit = num_edited_layers(tree) <= edited_layers.capacity();
 
-    if (variants.size() > 1 && (!edits_fit || (!kv_fits && requests.size() == 1))) {
+    if (variants.size() > 1 && (!edits_fit(tree) || (!kv_fits && requests.size() == 1))) {
       const size_t half = variants.size() / 2;
       auto answers = generate(variants.first(half), requests, tokenizer);
       const auto answered = requests.first(answers.front().size());

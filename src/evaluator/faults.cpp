@@ -27,7 +27,7 @@ std::string_view take_until(std::string_view& text, char separator) {
   return front;
 }
 
-void sleep(double seconds) {
+void sleep_for(double seconds) {
   if (seconds > 0) std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
 }
 
@@ -68,10 +68,10 @@ void Faults::on_setup() const {
   }
 }
 
-void Faults::on_batch() const { sleep(pause_s_); }
+void Faults::on_batch() const { sleep_for(pause_s_); }
 
 void Faults::on_lease(const Lease& lease) const {
-  sleep(delay_s_);
+  sleep_for(delay_s_);
   for (const Fault& fault : faults_) {
     const bool has_question =
         std::find(lease.questions.begin(), lease.questions.end(), fault.question) !=

@@ -5,7 +5,6 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -16,6 +15,7 @@
 
 #include "evaluator/faults.hpp"
 #include "prune_sweep/core/check.hpp"
+#include "prune_sweep/core/clock.hpp"
 #include "prune_sweep/core/cores.hpp"
 #include "prune_sweep/core/job.hpp"
 #include "prune_sweep/engine/rate.hpp"
@@ -65,9 +65,8 @@ class Conversation {
 
   /// Says that work goes on, not more often than anybody needs to know. Throws Revoked.
   void beat() {
-    const auto now = std::chrono::steady_clock::now();
-    if (std::chrono::duration<double>(now - last_).count() < kProgressEvery_s) return;
-    last_ = now;
+    if (monotonic_s() - last_beat_s_ < kProgressEvery_s) return;
+    last_beat_s_ = monotonic_s();
     channel_.send(progress_);
     listen();
   }
@@ -95,7 +94,7 @@ class Conversation {
   std::deque<Message> waiting_;
   Progress progress_{-1, 0};
   bool is_to_end_ = false;
-  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+  double last_beat_s_ = monotonic_s();
 };
 
 FailureClass failure_class(const Error& error) {

@@ -229,19 +229,12 @@ void Master::on_result(int32_t worker, const Result& result, double now_s, Actio
     compare(worker, holding.lease, result, actions);
     return;
   }
-  Running& running = running_.at(holding.piece);
   if (num_finished < num_leased) {
-    // Another copy may still bring all of it.
-    if (running.num_holders == 1) {
-      accept(worker, holding, result, actions);
-      auto& questions = running.piece.questions;
-      questions.erase(
-          questions.begin(), questions.begin() + static_cast<std::ptrdiff_t>(num_finished));
-    }
-    put_down(holding.piece);
+    accept_part(worker, holding, result, actions);
     return;
   }
-  rates_.add(unit_of(result.unit).benchmark, flops_of(running.piece), now_s - holding.leased_s);
+  const Piece& piece = running_.at(holding.piece).piece;
+  rates_.add(unit_of(result.unit).benchmark, flops_of(piece), now_s - holding.leased_s);
   accept(worker, holding, result, actions);
   running_.erase(holding.piece);
   settle_piece(result.unit);
@@ -257,6 +250,19 @@ bool Master::has_shape(const Holding& holding, const Result& result) const {
   if (holding.revoked != Finished::kKeep) return result.records.size() == num_records;
   return !result.records.empty() && result.records.size() % num_variants == 0 &&
          result.records.size() <= num_records;
+}
+
+/// The first questions of a piece; the others wait for the next start.
+void Master::accept_part(
+    int32_t worker, const Holding& holding, const Result& result, Actions& actions) {
+  Running& running = running_.at(holding.piece);
+  // Another copy may still bring all of it.
+  if (running.num_holders == 1) {
+    accept(worker, holding, result, actions);
+    auto& questions = running.piece.questions;
+    questions.erase(questions.begin(), questions.begin() + std::ssize(holding.lease.questions));
+  }
+  put_down(holding.piece);
 }
 
 void Master::accept(

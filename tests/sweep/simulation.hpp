@@ -229,17 +229,14 @@ class Simulation {
 
   /// What is finished of a revoked lease is what comes before its first bad question, at most.
   void give_up_lease(Worker& worker, Lease lease, Finished finished) {
-    size_t num_finished = finished == Finished::kKeep ? random_() % lease.questions.size() : 0;
-    Lease part = lease;
-    do {
-      part.questions.resize(num_finished);
-    } while ((has_any(part, poisoned_) || has_any(part, failing_)) && num_finished-- > 0);
-    if (part.questions.empty()) {
+    lease.questions.resize(finished == Finished::kKeep ? random_() % lease.questions.size() : 0);
+    while (has_any(lease, poisoned_) || has_any(lease, failing_)) lease.questions.pop_back();
+    if (lease.questions.empty()) {
       worker.to_master.push_back(failure_of(lease, FailureClass::kRevoked, "revoked"));
       return;
     }
-    num_partial_ += 1;
-    worker.to_master.push_back(result_of(plan_, part));
+    ++num_partial_;
+    worker.to_master.push_back(result_of(plan_, lease));
   }
 
   bool has_any(const Lease& lease, const std::set<QuestionIndex>& questions) const {

@@ -205,6 +205,9 @@ class Cluster:
     def wait_for_state(self, job, wanted, timeout_s=60):
         self._wait(lambda: self.state(job) == wanted, f"job {job} being {wanted}", timeout_s)
 
+    def wait_for_reason(self, job, wanted, timeout_s=60):
+        self._wait(lambda: self.field(job, "Reason") == wanted, f"job {job} waiting for {wanted}", timeout_s)
+
     def _start(self, program, *arguments, name=None):
         log = open(self.folder / f"{name or program}.out", "ab")
         self.daemons[name or program] = subprocess.Popen(

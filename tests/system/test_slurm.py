@@ -123,9 +123,10 @@ def test_near_the_wall_time_the_job_goes_back_into_the_queue(cluster, undisturbe
     # What is leased may come in before the run stops, and is not computed again.
     assert (batch.run / "DONE").read_text().strip() == "75"
     assert "requeued for the rest" in batch.log
-    # On a login node the queue stands beside the run's own state.
+    # On a login node the queue stands beside the run's own state. SLURM says a moment later why a job waits.
+    cluster.wait_for_reason(batch.job, "BeginTime")
     status = subprocess.run([BIN / "prune-sweep", "status", batch.run], capture_output=True, text=True, env=cluster.environment)
-    assert "stopped" in status.stdout and f"slurm job {batch.job}: PENDING" in status.stdout
+    assert "stopped" in status.stdout and f"slurm job {batch.job}: PENDING (BeginTime)" in status.stdout
     batch.wait()
     batch.assert_complete(undisturbed)
     assert batch.starts() == 2
@@ -211,8 +212,8 @@ def test_a_wall_time_shorter_than_the_sweep(cluster, undisturbed, tmp_path):
 @pytest.mark.parametrize("node", ["n1", "n2"])
 def test_a_node_that_dies(undisturbed, tmp_path, node):
     """Without the second node the first finishes. Without the first, which has the batch shell, mpirun and rank 0, the
-    job goes back into the queue, and on when the node is back. (Under srun it always does, but the pmix servers of two
-    nodes on one host get into each other's way.)"""
+    job goes back into the queue, and on when the node is back. Not under srun: the pmix servers of two nodes on one
+    host get into each other's way."""
     if missing():
         pytest.fail(f"no SLURM here: {missing()}")
     with Cluster(num_nodes=2, node_timeout_s=10) as cluster:

@@ -9,11 +9,11 @@
 ///       | <------ Ready ---------- | <------ Ready -------- |   once per evaluator process
 ///       | ------- Lease ---------> | ------- Lease -------> |   a unit, with an attempt number
 ///       | <------ Progress ------- | <------ Progress ----- |   at least every few seconds
-///       | ------- Revoke --------> | ------- Revoke ------> |   seldom: somebody was faster; the
-///       end | <------ Result --------- | <------ Result ------- |   or Failure, by either of the
-///       two | ------- Committed -----> |                        |   the records are on disk | <--
-///       Heartbeat, echoed -> |                        |   every two seconds | ------- Stop
-///       ----------> | (closes the socket)    |
+///       | ------- Revoke --------> | ------- Revoke ------> |   others were faster; or the end
+///       | <------ Result --------- | <------ Result ------- |   or Failure, by either of the two
+///       | ------- Committed -----> |                        |   the records are on disk
+///       | <-- Heartbeat, echoed -> |                        |   every two seconds
+///       | ------- Stop ----------> | (closes the socket)    |
 #pragma once
 
 #include <cstdint>

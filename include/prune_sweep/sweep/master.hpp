@@ -120,6 +120,7 @@ class Master {
 
   bool has_shape(const Holding& holding, const Result& result) const;
   void accept(int32_t worker, const Holding& holding, const Result& result, Actions& actions);
+  void accept_part(int32_t worker, const Holding& holding, const Result& result, Actions& actions);
   void compare(int32_t worker, const Lease& lease, const Result& result, Actions& actions);
   Verdict settle_failure(int32_t worker, const Failure& failure, double now_s, Actions& actions);
   void quarantine(int32_t worker, const Piece& piece, const Failure&, double now_s, Actions&);
