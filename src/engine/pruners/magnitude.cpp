@@ -1,15 +1,19 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
-#include <c10/core/InferenceMode.h>
 #include <c10/util/Half.h>
 
 #include <algorithm>
 #include <array>
 #include <bit>
 #include <cstring>
+#include <functional>
 #include <mutex>
+#include <numeric>
+#include <ranges>
 
 #include "engine/pruner.hpp"
+#include "engine/pruners/magnitude_zeros.hpp"
+#include "engine/team.hpp"
 
 namespace prune_sweep {
 
@@ -27,6 +31,14 @@ struct Stretch {
   }
 };
 
+/// The magnitude is |w| as the bits of a float32, sign bit off: as integers they are ordered as |w|
+/// is, and -0 equals 0.
+uint32_t magnitude_of_bfloat16(uint16_t word) { return uint32_t{word & 0x7fffU} << 16; }
+uint32_t magnitude_of_float16(uint16_t word) {
+  return std::bit_cast<uint32_t>(c10::detail::fp16_ieee_to_fp32_value(word & 0x7fffU));
+}
+uint32_t magnitude_of_float32(uint32_t word) { return word & 0x7fffffffU; }
+
 template <typename Word, typename Magnitude, typename F>
 void for_each_word(const Stretch& weights, Magnitude magnitude, F f) {
   for (int64_t i = 0; i < weights.size; ++i) {
@@ -36,23 +48,22 @@ void for_each_word(const Stretch& weights, Magnitude magnitude, F f) {
   }
 }
 
-/// Calls f(i, magnitude) for all elements in order. The magnitude is |w| as the bits of a float32,
-/// sign bit off: as integers they are ordered as |w| is, and -0 equals 0.
+/// Calls f(i, magnitude) for all elements in order.
 template <typename F>
 void for_each_magnitude(const Stretch& weights, F f) {
-  const auto of_bfloat16 = [](uint16_t word) { return uint32_t{word & 0x7fffU} << 16; };
-  const auto of_float16 = [](uint16_t word) {
-    return std::bit_cast<uint32_t>(c10::detail::fp16_ieee_to_fp32_value(word & 0x7fffU));
-  };
-  const auto of_float32 = [](uint32_t word) { return word & 0x7fffffffU; };
   switch (weights.type) {
     case StoredType::kBfloat16:
-      return for_each_word<uint16_t>(weights, of_bfloat16, f);
+      return for_each_word<uint16_t>(weights, magnitude_of_bfloat16, f);
     case StoredType::kFloat16:
-      return for_each_word<uint16_t>(weights, of_float16, f);
+      return for_each_word<uint16_t>(weights, magnitude_of_float16, f);
     case StoredType::kFloat32:
-      return for_each_word<uint32_t>(weights, of_float32, f);
+      return for_each_word<uint32_t>(weights, magnitude_of_float32, f);
   }
+}
+
+/// Of a word of 16 bits.
+uint32_t magnitude_of(uint16_t word, StoredType type) {
+  return type == StoredType::kBfloat16 ? magnitude_of_bfloat16(word) : magnitude_of_float16(word);
 }
 
 /// What is zeroed: every magnitude below `magnitude`, and of those equal to it the first `ties[i]`
@@ -123,33 +134,46 @@ Cut smallest_of(const std::vector<int32_t>& counts, StoredType type, int64_t cou
   if (count == 0) return {0, {0}};
   uint16_t word = 0;
   while (count > counts[word]) count -= counts[word++];
-  Cut cut{0, {count}};
-  const Stretch boundary{type, reinterpret_cast<const char*>(&word), 1};
-  for_each_magnitude(boundary, [&](int64_t, uint32_t magnitude) { cut.magnitude = magnitude; });
-  return cut;
+  return {magnitude_of(word, type), {count}};
 }
 
-/// Zeroes elements of `to` as the cut says of `from`; both have the same shape, not the same type.
-template <typename Word>
-void zero(const Stretch& from, uint32_t cut, int64_t ties, Word* to) {
-  for_each_magnitude(from, [&](int64_t i, uint32_t magnitude) {
-    if (magnitude < cut || (magnitude == cut && ties-- > 0)) to[i] = 0;
-  });
+/// The least magnitude, as stored bits without their sign, that is not below `magnitude`.
+uint32_t stored_magnitude(uint32_t magnitude, StoredType type) {
+  if (type == StoredType::kFloat32) return magnitude;
+  const auto is_below = [&](int word) {
+    return magnitude_of(static_cast<uint16_t>(word), type) < magnitude;
+  };
+  const auto words = std::views::iota(0, 1 << 15);
+  return static_cast<uint32_t>(*std::ranges::partition_point(words, is_below));
 }
 
-/// One tensor to prune: as stored, and the copy that gets the zeros.
+/// One tensor to prune, on the CPU, where the stored weights are.
 struct Target {
   Stretch stored;
-  int64_t row_size;
-  at::Tensor pruned;
+  at::Tensor weights;  ///< in the type that is computed in
+  at::Tensor pruned;   ///< their copy
 
-  /// Zeroes elements [first, first + count).
-  void apply(int64_t first, int64_t count, uint32_t cut, int64_t ties) {
-    if (pruned.element_size() == 4) {
-      zero(stored.part(first, count), cut, ties, static_cast<uint32_t*>(pruned.data_ptr()) + first);
-    } else {
-      zero(stored.part(first, count), cut, ties, static_cast<uint16_t*>(pruned.data_ptr()) + first);
-    }
+  /// Writes elements [first, first + count).
+  void apply(int64_t first, int64_t count, uint32_t cut, int64_t ties) const {
+    const Stretch part = stored.part(first, count);
+    const uint32_t stored_cut = stored_magnitude(cut, stored.type);
+    const auto copy = [&](auto stored_word, auto word) {
+      using T = decltype(word);
+      copy_with_zeros(
+          stored_word,
+          part.bytes,
+          static_cast<const T*>(weights.const_data_ptr()) + first,
+          count,
+          stored_cut,
+          ties,
+          static_cast<T*>(pruned.data_ptr()) + first);
+    };
+    const bool is_stored_wide = stored.type == StoredType::kFloat32;
+    const bool is_wide = pruned.element_size() == 4;
+    if (is_stored_wide && is_wide) return copy(uint32_t{}, uint32_t{});
+    if (is_stored_wide) return copy(uint32_t{}, uint16_t{});
+    if (is_wide) return copy(uint16_t{}, uint32_t{});
+    copy(uint16_t{}, uint16_t{});
   }
 };
 
@@ -168,18 +192,32 @@ class MagnitudePruner final : public Pruner {
 
   LayerWeights prune(int32_t layer) const override {
     LayerWeights pruned = weights_.layer(layer);
-    at::parallel_for(0, std::ssize(kLinearWeights), 1, [&](int64_t begin, int64_t end) {
-      const c10::InferenceMode inference;
-      for (int64_t i = begin; i < end; ++i) {
-        const LinearWeight& linear = kLinearWeights[static_cast<size_t>(i)];
-        at::Tensor& tensor = pruned.*linear.member;
-        // Always on the CPU, where the stored weights are.
-        Target target{stretch(layer, linear), tensor.size(1), at::empty_like(tensor, at::kCPU)};
-        target.pruned.copy_(tensor);
-        prune_tensor(layer, static_cast<size_t>(i), target);
-        tensor = target.pruned.to(tensor.device());
+    // The largest first, so that no thread is left with one at the end.
+    std::array<size_t, kLinearWeights.size()> order{};
+    std::iota(order.begin(), order.end(), size_t{0});
+    std::ranges::stable_sort(order, std::greater{}, [&](size_t linear) {
+      return (pruned.*kLinearWeights[linear].member).numel();
+    });
+    // Here, where memory that was used once is kept, and not in the threads.
+    std::array<at::Tensor, kLinearWeights.size()> on_cpu;
+    std::array<at::Tensor, kLinearWeights.size()> copies;
+    for (size_t linear = 0; linear < copies.size(); ++linear) {
+      on_cpu[linear] = (pruned.*kLinearWeights[linear].member).to(at::kCPU);
+      copies[linear] = at::empty_like(on_cpu[linear]);
+    }
+    share_tasks(std::ssize(order), 1, [&](TaskCounter& counter) {
+      for (int64_t task = 0; counter.take(task);) {
+        const size_t linear = order[static_cast<size_t>(task)];
+        prune_tensor(
+            layer,
+            linear,
+            {stretch(layer, kLinearWeights[linear]), on_cpu[linear], copies[linear]});
       }
     });
+    for (size_t linear = 0; linear < copies.size(); ++linear) {
+      at::Tensor& tensor = pruned.*kLinearWeights[linear].member;
+      tensor = copies[linear].to(tensor.device());
+    }
     return pruned;
   }
 
@@ -202,7 +240,7 @@ class MagnitudePruner final : public Pruner {
     global_ = smallest(stretches, amount_.of(size));
   }
 
-  void prune_tensor(int32_t layer, size_t linear, Target& target) const {
+  void prune_tensor(int32_t layer, size_t linear, const Target& target) const {
     const int64_t size = target.stored.size;
     if (scope_ == MagnitudeScope::kGlobal) {
       const auto found = std::find(ranked_layers_.begin(), ranked_layers_.end(), layer);
@@ -216,7 +254,7 @@ class MagnitudePruner final : public Pruner {
       target.apply(0, size, cut.magnitude, cut.ties.front());
       return;
     }
-    const int64_t step = scope_ == MagnitudeScope::kRow ? target.row_size : size;
+    const int64_t step = scope_ == MagnitudeScope::kRow ? target.weights.size(1) : size;
     for (int64_t first = 0; first < size; first += step) {
       const Stretch part = target.stored.part(first, step);
       const Cut cut = smallest({&part, 1}, amount_.of(step));
