@@ -13,8 +13,8 @@ int command_check(const CommandLine& line) {
   line.require_only({"digest", "shard"}, 1);
   const bool wants_digest = line.has("digest");
   RunDir(output_dir_of(line)).require_usable();
-  const Inputs inputs = read_job_inputs(line).inputs;
-  const Plan plan = plan_of(inputs, WeightsCheck::kHeaders);
+  const Inputs inputs = read_job_inputs(line, WeightsCheck::kHeaders).inputs;
+  const Plan plan = plan_of(inputs);
   std::printf(
       "model      %s: %s, %d layers, %ld parameters, weights finite\n",
       inputs.job.model.path.c_str(),

@@ -14,6 +14,6 @@ struct JobInputs {
 
 /// Reads job, model directory and data; with --shard it is the shard's job. Throws Error
 /// (kBadInput).
-JobInputs read_job_inputs(const CommandLine& line);
+JobInputs read_job_inputs(const CommandLine& line, WeightsCheck weights);
 
 }  // namespace prune_sweep

@@ -124,8 +124,8 @@ void print_estimate(const PlanCost& cost, std::optional<double> flops_per_s) {
 
 int command_plan(const CommandLine& line) {
   line.require_only({"json", "shard", "groups"}, 1);
-  const Inputs inputs = read_job_inputs(line).inputs;
-  const Plan plan = plan_of(inputs, WeightsCheck::kNone, num_groups_of(line));
+  const Inputs inputs = read_job_inputs(line, WeightsCheck::kNone).inputs;
+  const Plan plan = plan_of(inputs, num_groups_of(line));
   const PlanCost cost = plan_cost(plan);
   const std::optional<double> flops_per_s = expected_flops_per_s(inputs);
   if (line.has("json")) {

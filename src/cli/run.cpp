@@ -102,8 +102,8 @@ RunRequest read_request(const CommandLine& line, double started_s) {
   const Savings savings = savings_of(line);
   const RunDir run(output_dir_of(line));
   run.require_usable();
-  const auto [job, inputs] = read_job_inputs(line);
-  Plan plan = plan_of(inputs, WeightsCheck::kDigest, num_groups_of(line));
+  const auto [job, inputs] = read_job_inputs(line, WeightsCheck::kDigest);
+  Plan plan = plan_of(inputs, num_groups_of(line));
   Gate gate;
   if (!line.has("no-gates")) {
     gate = [asked = plan](const RecordTable& records, int32_t benchmark) {
@@ -126,6 +126,24 @@ RunRequest read_request(const CommandLine& line, double started_s) {
       savings};
 }
 
+/// Reads what is asked for and prepares its folder.
+RunRequest begin_run(const MpiLink& link, const CommandLine& line, double started_s) {
+  RunRequest request = read_request(line, started_s);
+  request.run.create();
+  add_log_file(request.run, link.rank());
+  if (const std::string job = own_slurm_job(); !job.empty()) note_slurm_job(request.run, job);
+  std::printf(
+      "%zu variants, %ld records in %zu units on %d rank%s -> %s\n",
+      request.plan.variants.size(),
+      request.plan.num_records(),
+      request.plan.units.size(),
+      link.size(),
+      link.size() == 1 ? "" : "s",
+      request.run.path().c_str());
+  std::fflush(stdout);
+  return request;
+}
+
 RunEnd run_rank_0(
     MpiLink& link,
     StopSignals& signals,
@@ -133,27 +151,8 @@ RunEnd run_rank_0(
     const CommandLine& line,
     double started_s) {
   try {
-    const RunRequest request = read_request(line, started_s);
-    request.run.create();
-    add_log_file(request.run, link.rank());
-    if (const std::string job = own_slurm_job(); !job.empty()) note_slurm_job(request.run, job);
-    std::printf(
-        "%zu variants, %ld records in %zu units on %d rank%s -> %s\n",
-        request.plan.variants.size(),
-        request.plan.num_records(),
-        request.plan.units.size(),
-        link.size(),
-        link.size() == 1 ? "" : "s",
-        request.run.path().c_str());
-    std::fflush(stdout);
-    const RunEnd end =
-        run_master_rank(link, signals, self, request, [&](const auto& while_waiting) {
-          pack(request.run, while_waiting);
-        });
-    if (std::filesystem::exists(request.run.archive())) {
-      std::printf("archive: %s\n", request.run.archive().c_str());
-    }
-    return end;
+    const auto read = [&] { return begin_run(link, line, started_s); };
+    return run_master_rank(link, signals, self, read, pack);
   } catch (const Error& error) {
     spdlog::error("{}", error.what());
     return {error.status()};

@@ -275,10 +275,10 @@ int command_submit(const CommandLine& line) {
   }
   const RunDir run(output_dir_of(line));
   run.require_usable();
-  auto [job, inputs] = read_job_inputs(line);
+  auto [job, inputs] = read_job_inputs(line, WeightsCheck::kHeaders);
   // The device is looked for where the job runs.
   if (batch.allocation.gpus_per_node > 0) inputs.job.model.device = DeviceKind::kAuto;
-  const Plan plan = plan_of(inputs, WeightsCheck::kHeaders);
+  const Plan plan = plan_of(inputs);
   batch.log_dir = run.path() / "log";
   batch.arguments = {run.submitted_job().string()};
   for (std::string& option : handed_on(line)) batch.arguments.push_back(std::move(option));

@@ -1,11 +1,9 @@
 #include "prune_sweep/inputs/inputs.hpp"
 
 #include <algorithm>
-#include <future>
 
 #include "prune_sweep/core/check.hpp"
 #include "prune_sweep/core/digest.hpp"
-#include "prune_sweep/model/checkpoint.hpp"
 
 namespace prune_sweep {
 
@@ -84,18 +82,6 @@ BenchmarkPlan plan_benchmark(
   return plan;
 }
 
-std::string weights_digest(const Inputs& inputs, WeightsCheck check) {
-  if (check == WeightsCheck::kNone) return "";
-  const Checkpoint checkpoint = Checkpoint::open(inputs.job.model.path, inputs.config);
-  // Both read every byte, and nothing can begin before they are through.
-  std::future<std::string> digest;
-  if (check == WeightsCheck::kDigest) {
-    digest = std::async(std::launch::async, [&] { return checkpoint.sha256(); });
-  }
-  checkpoint.require_finite();
-  return digest.valid() ? digest.get() : "";
-}
-
 }  // namespace
 
 std::vector<BenchmarkKeys> benchmark_keys() {
@@ -106,7 +92,7 @@ std::vector<BenchmarkKeys> benchmark_keys() {
   return keys;
 }
 
-Inputs read_inputs(Job job) {
+Inputs read_inputs(Job job, WeightsCheck weights) {
   const fs::path& dir = job.model.path;
   if (!fs::is_directory(dir)) {
     bad_input(
@@ -115,6 +101,7 @@ Inputs read_inputs(Job job) {
         "A relative path starts at the job file's folder.");
   }
   ModelConfig config = read_model_config(dir);
+  auto weights_digest = std::make_unique<WeightsDigest>(dir, config, weights);
   Tokenizer tokenizer = Tokenizer::read(dir);
   if (tokenizer.vocab_size() > config.vocab_size) {
     bad_input(
@@ -128,7 +115,12 @@ Inputs read_inputs(Job job) {
     benchmarks.push_back(
         benchmark_info(request.name).read(request, prompt_style(request.chat, dir)));
   }
-  return {std::move(job), std::move(config), std::move(tokenizer), std::move(benchmarks)};
+  return {
+      std::move(job),
+      std::move(config),
+      std::move(tokenizer),
+      std::move(benchmarks),
+      std::move(weights_digest)};
 }
 
 std::string resolve_device(const Job& job) {
@@ -155,19 +147,15 @@ std::vector<int32_t> continuation_ids(
       whole.end()};
 }
 
-Plan plan_of(const Inputs& inputs, WeightsCheck weights, int32_t num_groups) {
+Plan plan_of(const Inputs& inputs, int32_t num_groups) {
   std::vector<Variant> variants = enumerate_variants(inputs.job, inputs.config.num_layers);
-  PlanContext context{
-      weights_digest(inputs, weights),
-      inputs.tokenizer.sha256(),
-      inputs.job.model.dtype,
-      resolve_device(inputs.job)};
+  const std::string device = resolve_device(inputs.job);
   std::vector<BenchmarkPlan> benchmarks;
   for (size_t i = 0; i < inputs.benchmarks.size(); ++i) {
     benchmarks.push_back(plan_benchmark(inputs, inputs.job.benchmarks[i], *inputs.benchmarks[i]));
   }
   Plan plan = make_plan(
-      std::move(context),
+      {inputs.weights->get(), inputs.tokenizer.sha256(), inputs.job.model.dtype, device},
       model_shape(inputs.config),
       std::move(variants),
       std::move(benchmarks),

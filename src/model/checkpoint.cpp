@@ -237,26 +237,34 @@ const TensorView& Checkpoint::tensor(std::string_view name) const {
   return found->second;
 }
 
-void Checkpoint::require_finite() const {
+void Checkpoint::require_finite(const std::stop_token& stop) const {
   std::vector<const TensorTable::value_type*> entries;
   for (const auto& entry : tensors_) entries.push_back(&entry);
   // Two threads read faster than one; the tensors alternate between them.
-  const auto first_bad = [&entries](size_t start) {
+  const auto first_bad = [&](size_t start) {
     size_t i = start;
-    while (i < entries.size() && is_finite(entries[i]->second)) i += 2;
+    while (i < entries.size() && !stop.stop_requested() && is_finite(entries[i]->second)) i += 2;
     return i;
   };
   std::future<size_t> odd = std::async(std::launch::async, first_bad, 1);
   const size_t bad = std::min(first_bad(0), odd.get());
-  if (bad < entries.size()) {
+  if (bad < entries.size() && !stop.stop_requested()) {
     bad_input(dir_.string() + ": tensor " + entries[bad]->first, "holds a NaN or an infinity");
   }
 }
 
-std::string Checkpoint::sha256() const {
+std::string Checkpoint::sha256(const std::stop_token& stop) const {
+  constexpr size_t kBytesAtOnce = size_t{1} << 24;
   Sha256 digest;
   for (size_t i = 0; i < files_.size(); ++i) {
-    digest.field(files_[i].filename().string()).field(sha256_hex(mappings_[i].bytes()));
+    Sha256 of_file;
+    for (std::string_view bytes = mappings_[i].bytes(); !bytes.empty();) {
+      if (stop.stop_requested()) return "";
+      const size_t size = std::min(bytes.size(), kBytesAtOnce);
+      of_file.update(bytes.substr(0, size));
+      bytes.remove_prefix(size);
+    }
+    digest.field(files_[i].filename().string()).field(of_file.hex());
   }
   return digest.field("config.json").field(sha256_file(dir_ / "config.json")).hex();
 }

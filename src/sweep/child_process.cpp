@@ -165,10 +165,10 @@ std::filesystem::path sibling_program(const std::string& name) {
   return std::filesystem::read_symlink("/proc/self/exe").parent_path() / name;
 }
 
-EvaluatorProcess start_evaluator(const std::string& device_uuid) {
+EvaluatorProcess start_evaluator(const Place& place) {
   auto [own_end, child_end] = make_channel_pair();
   std::vector<std::string> variables;
-  if (!device_uuid.empty()) variables.push_back("CUDA_VISIBLE_DEVICES=" + device_uuid);
+  if (place.device) variables.push_back("CUDA_VISIBLE_DEVICES=" + place.device->uuid);
   ChildProcess process(
       sibling_program("prune-sweep-evaluator"),
       {"serve", std::to_string(::getpid())},

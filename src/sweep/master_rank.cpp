@@ -53,7 +53,11 @@ DeviceUse device_use(const RunRequest& request) {
 }  // namespace
 
 MasterRank::MasterRank(
-    MpiLink& link, StopSignals& signals, const Self& self, const RunRequest& request)
+    MpiLink& link,
+    StopSignals& signals,
+    const Self& self,
+    const RunRequest& request,
+    EvaluatorProcess evaluator)
     : link_(link),
       signals_(signals),
       self_(self),
@@ -64,7 +68,10 @@ MasterRank::MasterRank(
       run_id_(history_.starts.empty() ? new_run_id() : history_.starts.front().run_id),
       journal_(Journal::create(request.run.next_journal())),
       master_(request.plan, std::move(history_.records), master_settings()),
-      worker_(self.place, [this](const Message& message) { on_message(0, message); }),
+      worker_(
+          self.place,
+          std::move(evaluator),
+          [this](const Message& message) { on_message(0, message); }),
       queue_(
           {.append = [this](const JournalEntry& entry) { journal_.append(entry); },
            .commit = [this] { journal_.commit(); },
@@ -289,6 +296,7 @@ ExitStatus MasterRank::conclude(const Pack& pack) {
       return finish(is_left ? ExitStatus::kResumable : ExitStatus::kDisk, "stopped", disk_error_);
     }
     std::printf("\n%s\n", results_table(request_.plan, master_.records()).c_str());
+    std::printf("archive: %s\n", request_.run.archive().c_str());
   }
   if (!master_.gate_reason().empty()) {
     return finish(ExitStatus::kPartial, "gated", master_.gate_reason());
@@ -315,7 +323,7 @@ ExitStatus MasterRank::pack_archive(const Pack& pack) {
   const double give_up_s = now_s() + request_.limits.disk_s;
   while (true) {
     try {
-      pack([this] {
+      pack(request_.run, [this] {
         listen();
         take_signals();
         if (stop_ == StopRequest::kLeave) {

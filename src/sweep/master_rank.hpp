@@ -20,7 +20,12 @@ namespace prune_sweep {
 class MasterRank {
  public:
   /// Takes the run's lock and reads its journals. Throws Error (kBadInput, kDisk).
-  MasterRank(MpiLink& link, StopSignals& signals, const Self& self, const RunRequest& request);
+  MasterRank(
+      MpiLink& link,
+      StopSignals& signals,
+      const Self& self,
+      const RunRequest& request,
+      EvaluatorProcess evaluator);
 
   RunEnd run(const Pack& pack);
 

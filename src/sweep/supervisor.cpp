@@ -2,6 +2,8 @@
 
 #include <spdlog/spdlog.h>
 
+#include <utility>
+
 #include "sweep/master_rank.hpp"
 #include "sweep/naps.hpp"
 #include "sweep/worker.hpp"
@@ -12,14 +14,18 @@ RunEnd run_master_rank(
     MpiLink& link,
     StopSignals& signals,
     const Self& self,
-    const RunRequest& request,
+    const std::function<RunRequest()>& read_request,
     const Pack& pack) {
-  return MasterRank(link, signals, self, request).run(pack);
+  EvaluatorProcess evaluator = start_evaluator(self.place);
+  const RunRequest request = read_request();
+  return MasterRank(link, signals, self, request, std::move(evaluator)).run(pack);
 }
 
 Leave run_worker_rank(MpiLink& link, StopSignals& signals, const Self& self) {
   link.send(0, hello_of(self.place, self.build));
-  Worker worker(self.place, [&link](const Message& message) { link.send(0, message); });
+  Worker worker(self.place, start_evaluator(self.place), [&link](const Message& message) {
+    link.send(0, message);
+  });
   Naps naps;
   bool busy = true;
   // A first signal is the master's affair: it was sent one too, and says when to stop.

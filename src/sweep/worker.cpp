@@ -25,11 +25,11 @@ constexpr double kSendTimeout_s = 5;
 
 }  // namespace
 
-Worker::Worker(const Place& place, std::function<void(const Message&)> to_master)
-    : num_threads_(place.num_threads),
-      device_uuid_(place.device ? place.device->uuid : ""),
+Worker::Worker(
+    const Place& place, EvaluatorProcess evaluator, std::function<void(const Message&)> to_master)
+    : place_(place),
       to_master_(std::move(to_master)),
-      evaluator_(start_evaluator(device_uuid_)),
+      evaluator_(std::move(evaluator)),
       evaluator_heard_s_(monotonic_s()),
       master_heard_s_(monotonic_s()),
       last_poll_s_(monotonic_s()) {}
@@ -49,7 +49,7 @@ void Worker::on_message(const Message& message) {
   master_heard_s_ = monotonic_s();
   if (const auto* setup = std::get_if<Setup>(&message)) {
     setup_ = *setup;
-    setup_->num_threads = num_threads_;
+    setup_->num_threads = place_.num_threads;
     evaluator_heard_s_ = monotonic_s();
     send_to_evaluator(*setup_);
   } else if (const auto* lease = std::get_if<Lease>(&message)) {
@@ -189,7 +189,7 @@ void Worker::evaluator_lost(const std::string& reason) {
     return;
   }
   ready_ = false;
-  evaluator_ = start_evaluator(device_uuid_);
+  evaluator_ = start_evaluator(place_);
   evaluator_heard_s_ = monotonic_s();
   if (setup_) send_to_evaluator(*setup_);
   if (!leases_.empty()) send_to_evaluator(leases_.front());

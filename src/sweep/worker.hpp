@@ -14,9 +14,12 @@ namespace prune_sweep {
 
 class Worker {
  public:
-  /// `to_master` takes what the evaluator, or this worker in its place, has to say. The evaluator
-  /// gets the threads and the device of `place`.
-  Worker(const Place& place, std::function<void(const Message&)> to_master);
+  /// `to_master` takes what the evaluator, or this worker in its place, has to say. The evaluator,
+  /// and every one that takes its place, gets the threads and the device of `place`.
+  Worker(
+      const Place& place,
+      EvaluatorProcess evaluator,
+      std::function<void(const Message&)> to_master);
 
   /// A message of the master.
   void on_message(const Message& message);
@@ -46,8 +49,7 @@ class Worker {
   bool is_silent() const;
   void beat();
 
-  int32_t num_threads_;
-  std::string device_uuid_;
+  Place place_;
   std::function<void(const Message&)> to_master_;
   std::optional<EvaluatorProcess> evaluator_;
   std::optional<Setup> setup_;

@@ -10,6 +10,7 @@
 #include "prune_sweep/benchmarks/benchmark.hpp"
 #include "prune_sweep/core/job.hpp"
 #include "prune_sweep/core/plan.hpp"
+#include "prune_sweep/inputs/weights_digest.hpp"
 #include "prune_sweep/model/model_config.hpp"
 #include "prune_sweep/text/tokenizer.hpp"
 
@@ -18,31 +19,26 @@ namespace prune_sweep {
 /// The keys that the known benchmarks give job files.
 std::vector<BenchmarkKeys> benchmark_keys();
 
-/// A job with its small files in memory; no weights.
+/// A job with its small files in memory; its weights are only looked through.
 struct Inputs {
   Job job;
   ModelConfig config;
   Tokenizer tokenizer;
   std::vector<std::unique_ptr<Benchmark>> benchmarks;  // as in job.benchmarks
+  std::unique_ptr<WeightsDigest> weights;
 };
 
-/// Throws Error (kBadInput) naming the file for whatever cannot be used.
-Inputs read_inputs(Job job);
-
-/// How much of the weights is looked at.
-enum class WeightsCheck : uint8_t {
-  kNone,     ///< none: `plan` works without weights
-  kHeaders,  ///< names, shapes, sizes and finite values
-  kDigest,   ///< and their SHA-256, which every record's key contains
-};
+/// Throws Error (kBadInput) naming the file for whatever cannot be used; of the weights, the one
+/// who asks for their digest is told.
+Inputs read_inputs(Job job, WeightsCheck weights = WeightsCheck::kNone);
 
 /// The device the job's evaluators will use: "cpu" or "cuda". Throws Error (kBadInput) for cuda
 /// without a device.
 std::string resolve_device(const Job& job);
 
-/// Expands the job. Every prompt is built and tokenized; none may be longer than the model's
-/// positions. `num_groups`: see make_plan().
-Plan plan_of(const Inputs& inputs, WeightsCheck weights, int32_t num_groups = 0);
+/// Expands the job, once the weights are looked through. Every prompt is built and tokenized; none
+/// may be longer than the model's positions. `num_groups`: see make_plan().
+Plan plan_of(const Inputs& inputs, int32_t num_groups = 0);
 
 /// Tokens of `continuation` after `context`, which has `context_len` tokens: those that the whole
 /// text has beyond the context's. As lm-evaluation-harness does, both are tokenized together.

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -41,11 +42,12 @@ class Checkpoint {
   const TensorView& tensor(std::string_view name) const;
 
   /// Throws Error (kBadInput) naming the first tensor with a NaN or infinity. Reads all weights
-  /// once.
-  void require_finite() const;
+  /// once; gives up, and throws nothing, when `stop` is requested.
+  void require_finite(const std::stop_token& stop = {}) const;
 
-  /// SHA-256 over the digests of the weight files and config.json; reads all weights once.
-  std::string sha256() const;
+  /// SHA-256 over the digests of the weight files and config.json; reads all weights once. Empty
+  /// when it was given up because `stop` was requested.
+  std::string sha256(const std::stop_token& stop = {}) const;
 
   const std::vector<std::filesystem::path>& files() const { return files_; }
   uint64_t num_bytes() const;

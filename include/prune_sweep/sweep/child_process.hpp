@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "prune_sweep/protocol/channel.hpp"
+#include "prune_sweep/sweep/place.hpp"
 
 namespace prune_sweep {
 
@@ -49,7 +50,7 @@ struct EvaluatorProcess {
   Channel channel;
   ChildProcess process;
 };
-/// With a `device_uuid` it sees that GPU and no other.
-EvaluatorProcess start_evaluator(const std::string& device_uuid);
+/// It sees the GPU of `place`, if there is one, and no other.
+EvaluatorProcess start_evaluator(const Place& place);
 
 }  // namespace prune_sweep

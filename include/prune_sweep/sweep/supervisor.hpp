@@ -56,7 +56,7 @@ struct Self {
 
 /// Makes the archive, after the last commit; calls `while_waiting` every few milliseconds. Throws
 /// Error (kDisk).
-using Pack = std::function<void(const std::function<void()>& while_waiting)>;
+using Pack = std::function<void(const RunDir& run, const std::function<void()>& while_waiting)>;
 
 /// What a run has come to, and how its ranks should end.
 struct RunEnd {
@@ -65,12 +65,13 @@ struct RunEnd {
 };
 
 /// Rank 0: runs the plan to its end with the help of all ranks and writes everything but the
-/// archive. The other ranks still wait when it returns: dismiss_workers() comes next.
+/// archive. `read_request` is called while the evaluator starts. The other ranks still wait when it
+/// returns: dismiss_workers() comes next.
 RunEnd run_master_rank(
     MpiLink& link,
     StopSignals& signals,
     const Self& self,
-    const RunRequest& request,
+    const std::function<RunRequest()>& read_request,
     const Pack& pack);
 
 /// Any other rank: serves until rank 0 says stop, or is gone.
