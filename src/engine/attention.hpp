@@ -13,27 +13,9 @@
 
 #include "engine/packed_rows.hpp"
 #include "engine/stream_kv.hpp"
+#include "engine/unit_kv.hpp"
 
 namespace prune_sweep {
-
-/// Queries, keys and values of rows, after q/k norm and RoPE.
-struct Qkv {
-  at::Tensor q;  // [rows, heads, head_dim]
-  at::Tensor k;  // [rows, kv_heads, head_dim]
-  at::Tensor v;  // [rows, kv_heads, head_dim]
-};
-
-/// Queries of consecutive positions of a run (see KvLayout), in consecutive rows.
-struct QueryRun {
-  int64_t run = 0;
-  int64_t first_position = 0;
-  int64_t count = 0;
-  int64_t first_row = 0;
-};
-
-/// Queries of all packed rows, or of those that are named, in their order.
-std::vector<QueryRun> all_queries(const PackedRows& packed);
-std::vector<QueryRun> queries_of(const PackedRows& packed, const std::vector<int64_t>& rows);
 
 /// Causal attention within a stream: => [rows of q, heads * head_dim].
 at::Tensor attend_packed(
@@ -60,14 +42,5 @@ at::Tensor attend_stored(
     const at::Tensor& q,                 // [rows, heads, head_dim]
     const std::vector<StoredRow>& rows,  // [rows]
     const KvLayout& layout);             // => [rows, heads * head_dim]
-
-/// The same in plain ATen operations, for any device; the yardstick of the tests.
-namespace plain {
-at::Tensor attend_packed(const Qkv& qkv, const PackedRows& packed);
-at::Tensor attend_stored(
-    const at::Tensor& q,
-    const at::Tensor& k,  // [keys, kv_heads, head_dim] of one row of q
-    const at::Tensor& v);
-}  // namespace plain
 
 }  // namespace prune_sweep

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <utility>
 
+#include "engine/stream_kv.hpp"
 #include "prune_sweep/core/check.hpp"
 
 namespace prune_sweep {
@@ -58,17 +59,10 @@ struct Row {
   int32_t id = 0;        ///< that token
 };
 
-/// Keys and values of generated tokens in one layer.
-struct OwnKv {
-  at::Tensor k;  // [slots * capacity, kv_heads, head_dim]
-  at::Tensor v;
-};
-
 class Generator {
  public:
   Generator(
       Decoder& decoder,
-      const LmHead& head,
       const EditedLayer& edited_layer,
       const StreamTree& tree,
       std::span<const GenerationRequest> requests,
@@ -76,15 +70,12 @@ class Generator {
       Use prefix,
       PhaseClock& clock)
       : decoder_(decoder),
-        head_(head),
         edited_layer_(edited_layer),
         tree_(tree),
         requests_(requests),
         tokenizer_(tokenizer),
         clock_(clock),
         packed_(pack_prompts(requests, prefix)),
-        layout_(packed_),
-        capacity_(stored_tokens(requests)),
         answers_(tree.levels.back().size(), std::vector<Generation>(requests.size())) {}
 
   std::vector<std::vector<Generation>> run() {
@@ -123,14 +114,14 @@ class Generator {
     }
     const auto num_requests = static_cast<int64_t>(requests_.size());
     const int64_t num_solution_rows = std::ssize(wanted) - num_requests;
-    StreamStates states = run_streams(
-        decoder_, edited_layer_, tree_, layout_, std::move(wanted), KeepKv::kYes, clock_);
-    prompt_kv_ = std::move(states.kv);
+    kv_ = decoder_.backend().make_kv(packed_, wanted, tree_, KeepKv::kYes);
+    const std::vector<at::Tensor> states =
+        run_streams(decoder_, edited_layer_, tree_, packed_, std::move(wanted), *kv_, clock_);
 
     std::vector<at::Tensor> hidden;
     std::vector<Row> rows;
     for (size_t stream = 0; stream < answers_.size(); ++stream) {
-      const at::Tensor& state = states.hidden[stream];
+      const at::Tensor& state = states[stream];
       if (num_solution_rows > 0) {
         score_solutions(stream, state.narrow(0, num_requests, num_solution_rows));
       }
@@ -140,7 +131,7 @@ class Generator {
         rows.push_back({stream, i, slot, std::ssize(requests_[i].prompt) - 1, 0});
       }
     }
-    allocate_own_kv(std::ssize(rows));
+    kv_->reserve_generated(std::ssize(rows), stored_tokens(requests_));
     return take(at::cat(hidden), rows);
   }
 
@@ -151,7 +142,7 @@ class Generator {
       for (const int32_t id : request.solution) targets.push_back({std::ssize(targets), id});
     }
     const InPhase in_head(clock_, Phase::kHead);
-    const std::vector<LmHead::Score> tokens = head_.score(hidden, targets);
+    const std::vector<LmHead::Score> tokens = head().score(hidden, targets);
     size_t next = 0;
     for (size_t i = 0; i < requests_.size(); ++i) {
       const size_t count = requests_[i].solution.size();
@@ -159,17 +150,6 @@ class Generator {
       answers_[stream][i].solution_loglik = add_up(std::span(tokens).subspan(next, count)).loglik;
       next += count;
     }
-  }
-
-  /// Untouched memory costs nothing, so every answer gets room for the longest.
-  void allocate_own_kv(int64_t num_slots) {
-    const ModelConfig& config = decoder_.config();
-    const at::Tensor& like = decoder_.weights().embedding();
-    const auto make = [&] {
-      return at::empty({num_slots * capacity_, config.kv_heads, config.head_dim}, like.options());
-    };
-    for (size_t layer = 0; layer < tree_.levels.size(); ++layer)
-      own_kv_.push_back({make(), make()});
   }
 
   /// The next token of every row; returns the rows that go on with theirs.
@@ -194,7 +174,7 @@ class Generator {
 
   std::vector<int32_t> greedy_ids(const at::Tensor& hidden) {
     const InPhase in_head(clock_, Phase::kHead);
-    return head_.greedy(hidden);
+    return head().greedy(hidden);
   }
 
   /// Adds the row's token to its answer.
@@ -269,58 +249,45 @@ class Generator {
       const std::vector<Row>& rows,
       const std::vector<int64_t>& group,
       const Qkv& qkv) {
-    OwnKv& own = own_kv_[layer];
-    std::vector<int64_t> stored_at;
-    std::vector<StoredRow> stored;
+    std::vector<GeneratedRow> generated;
     for (const int64_t index : group) {
       const Row& row = rows[static_cast<size_t>(index)];
       const int64_t prompt_len = std::ssize(requests_[row.request].prompt);
-      const int64_t first = row.slot * capacity_;
-      const int64_t num_before = row.position - prompt_len;
-      stored_at.push_back(first + num_before);
-      stored.push_back(
-          {.prompt = &prompt_kv_[layer][paths_[row.stream][layer]],
+      generated.push_back(
+          {.branch = paths_[row.stream][layer],
            .run = static_cast<int64_t>(row.request),
            .prompt_len = prompt_len,
-           .own_k = &own.k,
-           .own_v = &own.v,
-           .first_own = first,
-           .num_own = num_before + 1});
+           .slot = row.slot,
+           .num_before = row.position - prompt_len});
     }
-    const at::Tensor index = at::tensor(stored_at, at::kLong).to(qkv.k.device());
-    own.k.index_copy_(0, index, qkv.k);
-    own.v.index_copy_(0, index, qkv.v);
-    return attend_stored(qkv.q, stored, layout_);
+    return kv_->attend_generated(layer, generated, qkv);
   }
 
+  const LmHead& head() const { return decoder_.backend().head(); }
+
   Decoder& decoder_;
-  const LmHead& head_;
   const EditedLayer& edited_layer_;
   const StreamTree& tree_;
   std::span<const GenerationRequest> requests_;
   const Tokenizer& tokenizer_;
   PhaseClock& clock_;
   PackedRows packed_;
-  KvLayout layout_;
-  int64_t capacity_;                              // tokens per slot
   std::vector<std::vector<Generation>> answers_;  // [streams][requests]
   std::vector<std::vector<size_t>> paths_;        // [streams][layers]: index of the branch
-  std::vector<std::vector<StreamKv>> prompt_kv_;  // [layers][branches]
-  std::vector<OwnKv> own_kv_;                     // [layers]
+  std::unique_ptr<UnitKv> kv_;
 };
 
 }  // namespace
 
 std::vector<std::vector<Generation>> generate_streams(
     Decoder& decoder,
-    const LmHead& head,
     const EditedLayer& edited_layer,
     const StreamTree& tree,
     std::span<const GenerationRequest> requests,
     const Tokenizer& tokenizer,
     Use prefix,
     PhaseClock& clock) {
-  return Generator(decoder, head, edited_layer, tree, requests, tokenizer, prefix, clock).run();
+  return Generator(decoder, edited_layer, tree, requests, tokenizer, prefix, clock).run();
 }
 
 int64_t generation_kv_bytes(

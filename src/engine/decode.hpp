@@ -17,7 +17,6 @@ namespace prune_sweep {
 /// The bits of an answer do not depend on the other streams and requests.
 std::vector<std::vector<Generation>> generate_streams(
     Decoder& decoder,
-    const LmHead& head,
     const EditedLayer& edited_layer,
     const StreamTree& tree,
     std::span<const GenerationRequest> requests,

@@ -10,9 +10,8 @@
 #include <span>
 #include <vector>
 
-#include "engine/attention.hpp"
+#include "engine/backend.hpp"
 #include "engine/kernels.hpp"
-#include "engine/panels.hpp"
 #include "engine/weights.hpp"
 #include "prune_sweep/core/variant.hpp"
 #include "prune_sweep/model/model_config.hpp"
@@ -31,13 +30,8 @@ class Decoder {
   /// head_dim].
   using Attend = std::function<at::Tensor(const Qkv&)>;
 
-  /// All references must outlive it. `row_block` is how many rows go through a sublayer together.
-  /// `on_progress` is called for every block.
-  Decoder(
-      const ModelConfig& config,
-      const Weights& weights,
-      int64_t row_block,
-      const std::function<void()>& on_progress);
+  /// All references must outlive it.
+  Decoder(const ModelConfig& config, const Weights& weights, Backend& backend);
 
   at::Tensor embed(std::span<const int32_t> ids) const;  // => [rows, hidden]
   Rope rope(std::span<const int32_t> positions);         // [rows]
@@ -63,25 +57,15 @@ class Decoder {
 
   const ModelConfig& config() const { return config_; }
   const Weights& weights() const { return weights_; }
+  Backend& backend() const { return backend_; }
 
  private:
-  Qkv make_qkv(
-      const LayerWeights& weights,
-      const at::Tensor& hidden,
-      const Rope& rope,
-      const at::Tensor& of_queries,  // the rows that have queries
-      const Rope& rope_of_queries);
-  void add_attention(const LayerWeights& weights, at::Tensor& hidden, const at::Tensor& attended);
-  void add_mlp(const LayerWeights& weights, at::Tensor& hidden);
   void extend_angles(int64_t num_positions);
 
   const ModelConfig& config_;
   const Weights& weights_;
-  int64_t row_block_;
-  const std::function<void()>& on_progress_;
-  Rope angles_;   // [positions so far, head_dim / 2]
-  Panels rows_;   // of a block, before a product
-  Panels inner_;  // of a block, between the MLP's products
+  Backend& backend_;
+  Rope angles_;  // [positions so far, head_dim / 2]
 };
 
 /// Effect of no edit or of the one given.

@@ -12,7 +12,6 @@
 
 #include "engine/decode.hpp"
 #include "engine/decoder.hpp"
-#include "engine/lm_head.hpp"
 #include "engine/loglik.hpp"
 #include "engine/phase_clock.hpp"
 #include "engine/pruner.hpp"
@@ -126,8 +125,9 @@ struct Engine::State {
             scalar_type(settings.dtype),
             find_device(settings.device)),
         edited_layers(weights),
-        decoder(config, weights, settings.savings.row_block, hooks.on_progress),
-        head(config, weights, hooks.on_progress) {}
+        backend(make_backend(
+            config, weights, settings.operations, savings.row_block, hooks.on_progress)),
+        decoder(config, weights, *backend) {}
 
   bool edits_fit(const StreamTree& tree) const {
     return num_edited_layers(tree) <= edited_layers.capacity();
@@ -205,7 +205,6 @@ struct Engine::State {
     return for_variants(variants, config.num_layers, [&](const StreamTree& its_tree) {
       return generate_streams(
           decoder,
-          head,
           edited_layer(variants, KeepEdits::kYes),
           its_tree,
           requests,
@@ -222,8 +221,8 @@ struct Engine::State {
   EngineHooks hooks;
   Weights weights;
   EditedLayers edited_layers;
+  std::unique_ptr<Backend> backend;
   Decoder decoder;
-  LmHead head;
 };
 
 Engine::Engine(
@@ -258,7 +257,6 @@ std::vector<std::vector<std::vector<ContinuationScore>>> Engine::loglik(
     return for_variants(group, state_->config.num_layers, [&](const StreamTree& tree) {
       return score_streams(
           state_->decoder,
-          state_->head,
           state_->edited_layer(group, state_->keep_edits(tree)),
           tree,
           requests,
@@ -300,15 +298,17 @@ std::vector<std::pair<int32_t, float>> Engine::next_token(
   const std::span<const Variant> variants(&variant, 1);
   const StreamTree tree = build_stream_tree(variants, state_->config.num_layers);
   const PackedRows packed = pack_rows({&sequence, 1});
-  const StreamStates states = run_streams(
+  const std::vector<int64_t> last_row{packed.num_rows() - 1};
+  const auto kv = state_->backend->make_kv(packed, last_row, tree, KeepKv::kNo);
+  const std::vector<at::Tensor> states = run_streams(
       state_->decoder,
       state_->edited_layer(variants, state_->keep_edits(tree)),
       tree,
-      KvLayout(packed),
-      {packed.num_rows() - 1},
-      KeepKv::kNo,
+      packed,
+      last_row,
+      *kv,
       state_->clock);
-  const std::vector<float> logprobs = state_->head.logprobs(states.hidden.front());
+  const std::vector<float> logprobs = state_->backend->head().logprobs(states.front());
 
   std::vector<int32_t> order(logprobs.size());
   std::iota(order.begin(), order.end(), 0);

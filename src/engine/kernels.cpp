@@ -118,7 +118,6 @@ PRUNE_SWEEP_CLONES void round_to(const float* from, int64_t count, BFloat16* to)
 }
 
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
-  if (!x.is_cpu()) return plain::rms_norm(x, weight, eps);
   const at::Tensor in = x.contiguous();
   at::Tensor out = at::empty_like(in);
   const int64_t n = in.size(-1);
@@ -137,11 +136,7 @@ at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
   return out;
 }
 
-void norm_and_rotate(at::Tensor& x, const RowNorm& norm, const Rope& rope) {
-  if (!x.is_cpu()) {
-    x = plain::rotate(norm.weight.defined() ? plain::rms_norm(x, norm.weight, norm.eps) : x, rope);
-    return;
-  }
+void norm_and_rotate(const at::Tensor& x, const RowNorm& norm, const Rope& rope) {
   const int64_t heads = x.size(1);
   const int64_t head_dim = x.size(2);
   with_element_type(x, [&](auto zero) {

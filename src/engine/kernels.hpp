@@ -1,6 +1,7 @@
 /// \file
 /// What stands between the matrix products of a decoder layer. Values are rounded where Hugging
-/// Face's implementation rounds. On the CPU by loops of our own, elsewhere by the plain versions.
+/// Face's implementation rounds. By loops of our own on the CPU, and by plain operations for any
+/// device.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -26,7 +27,7 @@ at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps); 
 /// In place: every head after `norm`, then turned by its row's angles: rotary position embedding
 /// (arXiv 2104.09864) in the half-rotation form. `x` is contiguous.
 void norm_and_rotate(
-    at::Tensor& x, const RowNorm& norm, const Rope& rope);  // [rows, heads, head_dim]
+    const at::Tensor& x, const RowNorm& norm, const Rope& rope);  // [rows, heads, head_dim]
 
 /// The same in plain ATen operations, for any device; the yardstick of the tests.
 namespace plain {

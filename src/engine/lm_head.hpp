@@ -6,17 +6,10 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
-#include <functional>
 #include <span>
 #include <vector>
 
-#include "engine/weights.hpp"
-#include "prune_sweep/model/model_config.hpp"
-
 namespace prune_sweep {
-
-/// What is wanted of logits: the largest, or also the sum of their powers.
-enum class LogitsUse : uint8_t { kGreedy, kTotal };
 
 class LmHead {
  public:
@@ -30,31 +23,17 @@ class LmHead {
     bool greedy = false;  ///< the row's arg-max, ties by lowest id
   };
 
-  /// All references must outlive it.
-  LmHead(
-      const ModelConfig& config, const Weights& weights, const std::function<void()>& on_progress);
+  virtual ~LmHead() = default;
 
   /// [targets]. `hidden` [rows, hidden] comes from the last layer.
-  std::vector<Score> score(const at::Tensor& hidden, std::span<const Target> targets) const;
+  virtual std::vector<Score> score(
+      const at::Tensor& hidden, std::span<const Target> targets) const = 0;
 
   /// [vocab]: log-probabilities after one row.
-  std::vector<float> logprobs(const at::Tensor& hidden) const;  // [1, hidden]
+  virtual std::vector<float> logprobs(const at::Tensor& hidden) const = 0;  // [1, hidden]
 
   /// [rows]: the arg-max of the float32 logits, ties by lowest id; -1 where no logit is a number.
-  std::vector<int32_t> greedy(const at::Tensor& hidden) const;  // [rows, hidden]
-
- private:
-  struct RowState;
-
-  /// What is known of every row's logits over the whole vocabulary. on_logits(logits, first id,
-  /// number of ids, first row, columns) is called with all float32 logits, [ids][columns] each
-  /// time, from several threads.
-  template <typename OnLogits>
-  std::vector<RowState> scan(const at::Tensor& hidden, LogitsUse use, OnLogits on_logits) const;
-
-  const ModelConfig& config_;
-  const Weights& weights_;
-  const std::function<void()>& on_progress_;
+  virtual std::vector<int32_t> greedy(const at::Tensor& hidden) const = 0;  // [rows, hidden]
 };
 
 }  // namespace prune_sweep

@@ -76,7 +76,6 @@ ContinuationScore add_up(std::span<const LmHead::Score> tokens) {
 
 std::vector<std::vector<std::vector<ContinuationScore>>> score_streams(
     Decoder& decoder,
-    const LmHead& head,
     const EditedLayer& edited_layer,
     const StreamTree& tree,
     std::span<const LoglikRequest> requests,
@@ -94,19 +93,20 @@ std::vector<std::vector<std::vector<ContinuationScore>>> score_streams(
     }
   }
 
-  const KvLayout layout(packed);
-  const StreamStates states =
-      run_streams(decoder, edited_layer, tree, layout, needed.rows(), KeepKv::kNo, clock);
+  Backend& backend = decoder.backend();
+  const auto kv = backend.make_kv(packed, needed.rows(), tree, KeepKv::kNo);
+  const std::vector<at::Tensor> states =
+      run_streams(decoder, edited_layer, tree, packed, needed.rows(), *kv, clock);
   std::vector<LmHead::Target> all_targets;
-  for (int64_t stream = 0; stream < std::ssize(states.hidden); ++stream) {
+  for (int64_t stream = 0; stream < std::ssize(states); ++stream) {
     const int64_t first = stream * std::ssize(needed.rows());
     for (const LmHead::Target& target : targets)
       all_targets.push_back({first + target.row, target.id});
   }
   const InPhase in_head(clock, Phase::kHead);
-  const std::vector<LmHead::Score> tokens = head.score(at::cat(states.hidden), all_targets);
+  const std::vector<LmHead::Score> tokens = backend.head().score(at::cat(states), all_targets);
 
-  std::vector<std::vector<std::vector<ContinuationScore>>> scores(states.hidden.size());
+  std::vector<std::vector<std::vector<ContinuationScore>>> scores(states.size());
   size_t next = 0;
   for (size_t stream = 0; stream < scores.size(); ++stream) {
     for (size_t request = 0; request < requests.size(); ++request) {

@@ -16,7 +16,6 @@ namespace prune_sweep {
 /// of a score do not depend on the other streams and requests.
 std::vector<std::vector<std::vector<ContinuationScore>>> score_streams(
     Decoder& decoder,
-    const LmHead& head,
     const EditedLayer& edited_layer,
     const StreamTree& tree,
     std::span<const LoglikRequest> requests,

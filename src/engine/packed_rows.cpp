@@ -1,6 +1,7 @@
 #include "engine/packed_rows.hpp"
 
 #include <algorithm>
+#include <iterator>
 
 namespace prune_sweep {
 
@@ -25,6 +26,38 @@ size_t shared_length(std::span<const std::vector<int32_t>> sequences) {
 int64_t PackedRows::row_of(size_t index, int64_t position) const {
   if (position < prefix_len) return position;
   return sequences[index].first_row + position - prefix_len;
+}
+
+std::vector<QueryRun> all_queries(const PackedRows& packed) {
+  std::vector<QueryRun> queries;
+  const auto num_sequences = std::ssize(packed.sequences);
+  if (packed.prefix_len > 0) queries.push_back({num_sequences, 0, packed.prefix_len, 0});
+  for (int64_t i = 0; i < num_sequences; ++i) {
+    const PackedRows::Run& run = packed.sequences[static_cast<size_t>(i)];
+    queries.push_back({i, packed.prefix_len, run.num_rows, run.first_row});
+  }
+  return queries;
+}
+
+std::vector<QueryRun> queries_of(const PackedRows& packed, const std::vector<int64_t>& rows) {
+  std::vector<QueryRun> queries;
+  for (int64_t i = 0; i < std::ssize(rows); ++i) {
+    const int64_t row = rows[static_cast<size_t>(i)];
+    if (row < packed.prefix_len) {
+      queries.push_back({std::ssize(packed.sequences), row, 1, i});
+      continue;
+    }
+    // The last sequence that begins at or before the row.
+    const auto behind = std::upper_bound(
+        packed.sequences.begin(),
+        packed.sequences.end(),
+        row,
+        [](int64_t wanted, const PackedRows::Run& run) { return wanted < run.first_row; });
+    const auto run = std::prev(behind);
+    queries.push_back(
+        {run - packed.sequences.begin(), packed.prefix_len + row - run->first_row, 1, i});
+  }
+  return queries;
 }
 
 PackedRows pack_rows(std::span<const std::vector<int32_t>> sequences, Use prefix) {

@@ -29,6 +29,19 @@ struct PackedRows {
   int64_t row_of(size_t index, int64_t position) const;
 };
 
+/// Queries of consecutive positions of a sequence, or of the prefix, which counts as one more
+/// sequence behind the others; in consecutive rows.
+struct QueryRun {
+  int64_t run = 0;
+  int64_t first_position = 0;
+  int64_t count = 0;
+  int64_t first_row = 0;
+};
+
+/// Queries of all packed rows, or of those that are named, in their order.
+std::vector<QueryRun> all_queries(const PackedRows& packed);
+std::vector<QueryRun> queries_of(const PackedRows& packed, const std::vector<int64_t>& rows);
+
 /// Packs token sequences, none empty. At least one row of each is its own; without the use of a
 /// prefix all are.
 PackedRows pack_rows(std::span<const std::vector<int32_t>> sequences, Use prefix = Use::kOn);

@@ -8,13 +8,14 @@
 #include <cstdint>
 
 #include "engine/kernels.hpp"
+#include "engine/row_blocks.hpp"
 #include "engine/tiles.hpp"
 
 namespace prune_sweep {
 
 class Panels {
  public:
-  static constexpr int64_t kRows = 64;
+  static constexpr int64_t kRows = kRowsOfPanel;
 
   explicit Panels(tiles::Arithmetic arithmetic) : arithmetic_(arithmetic) {}
 

@@ -327,34 +327,11 @@ class StoredAttention {
   std::vector<float> part_;       // [padded rows][head_dim]
 };
 
-at::Tensor attend_each(
-    const at::Tensor& q, const std::vector<StoredRow>& rows, const KvLayout& layout) {
-  std::vector<at::Tensor> attended;
-  for (int64_t i = 0; i < std::ssize(rows); ++i) {
-    const StoredRow& row = rows[static_cast<size_t>(i)];
-    const PackedRows& packed = layout.packed();
-    const auto all_of = [&](const at::Tensor& prompt, const at::Tensor& own) {
-      const int64_t shared = std::min(packed.prefix_len, row.prompt_len);
-      const int64_t first = packed.sequences[static_cast<size_t>(row.run)].first_row;
-      return at::cat(
-          {prompt.narrow(0, 0, shared),
-           prompt.narrow(0, first, row.prompt_len - shared),
-           own.narrow(0, row.first_own, row.num_own)});
-    };
-    attended.push_back(plain::attend_stored(
-        q.narrow(0, i, 1),
-        all_of(row.prompt->k(), *row.own_k),
-        all_of(row.prompt->v(), *row.own_v)));
-  }
-  return at::cat(attended);
-}
-
 }  // namespace
 
 at::Tensor attend_stored(
     const at::Tensor& q, const std::vector<StoredRow>& rows, const KvLayout& layout) {
   const StreamKv& kv = *rows.front().prompt;
-  if (!kv.is_in_blocks()) return attend_each(q, rows, layout);
   at::Tensor out = at::empty({q.size(0), q.size(1) * q.size(2)}, q.options());
   const std::vector<RowsOfStream> streams = by_stream(rows);
   int64_t keys = 0;

@@ -172,12 +172,7 @@ void StreamKv::fill_blocks(const at::Tensor& k, const at::Tensor& v, const KvLay
 void StreamKv::fill(const at::Tensor& k, const at::Tensor& v, const KvLayout& layout) {
   kv_heads_ = k.size(1);
   head_dim_ = k.size(2);
-  arithmetic_ = k.is_cpu() ? tiles::arithmetic_of(k.scalar_type()) : Arithmetic::kNone;
-  if (!is_in_blocks()) {
-    k_ = k;
-    v_ = v;
-    return;
-  }
+  arithmetic_ = tiles::arithmetic_of(k.scalar_type());
   const bool is_bfloat16 = arithmetic_ == Arithmetic::kBfloat16;
   num_blocks_ = layout.num_blocks();
   key_words_ = kPositions *

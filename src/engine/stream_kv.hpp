@@ -43,12 +43,11 @@ class KvLayout {
 
 class StreamKv {
  public:
-  /// Takes keys and values of all rows of `layout.packed()`: [rows, kv_heads, head_dim]. In blocks
-  /// where there are products of tiles, as they are elsewhere. Memory is kept for the next time.
+  /// Takes keys and values of all rows of `layout.packed()`: [rows, kv_heads, head_dim]. Memory is
+  /// kept for the next time. Precondition: there are products of tiles.
   void fill(const at::Tensor& k, const at::Tensor& v, const KvLayout& layout);
 
   bool is_filled() const { return kv_heads_ > 0; }
-  bool is_in_blocks() const { return arithmetic_ != tiles::Arithmetic::kNone; }
   tiles::Arithmetic arithmetic() const { return arithmetic_; }
   int64_t kv_heads() const { return kv_heads_; }
   int64_t head_dim() const { return head_dim_; }
@@ -60,9 +59,6 @@ class StreamKv {
   const tiles::Word* values(int64_t kv_head, int64_t block) const {
     return keys(kv_head, block) + key_words_;
   }
-
-  const at::Tensor& k() const { return k_; }  // [rows, kv_heads, head_dim]; not in blocks
-  const at::Tensor& v() const { return v_; }
 
   /// Bytes that a block of `kv_heads` takes.
   static int64_t block_bytes(int64_t kv_heads, int64_t head_dim, int64_t element_bytes) {
@@ -81,8 +77,6 @@ class StreamKv {
   int64_t key_words_ = 0;    ///< of a block
   int64_t value_words_ = 0;  ///< of a block
   at::Tensor words_;         // int32
-  at::Tensor k_;
-  at::Tensor v_;
 };
 
 }  // namespace prune_sweep

@@ -16,32 +16,27 @@ class StreamRun {
       Decoder& decoder,
       const EditedLayer& edited_layer,
       const StreamTree& tree,
-      const KvLayout& layout,
+      const PackedRows& packed,
       std::vector<int64_t> wanted_rows,
-      KeepKv keep_kv)
+      UnitKv& kv)
       : decoder_(decoder),
         edited_layer_(edited_layer),
         tree_(tree),
-        layout_(layout),
-        rope_(decoder.rope(layout.packed().positions)),
-        queries_(all_queries(layout.packed())),
-        wanted_queries_(queries_of(layout.packed(), wanted_rows)),
+        packed_(packed),
+        rope_(decoder.rope(packed.positions)),
         wanted_{std::move(wanted_rows), {}},
-        keep_kv_(keep_kv) {
+        kv_(kv) {
     std::vector<int32_t> positions;
     for (const int64_t row : wanted_.rows) {
-      positions.push_back(layout.packed().positions[static_cast<size_t>(row)]);
+      positions.push_back(packed.positions[static_cast<size_t>(row)]);
     }
     wanted_.rope = decoder.rope(positions);
   }
 
-  StreamStates run() {
-    hidden_ = {decoder_.embed(layout_.packed().ids)};
+  std::vector<at::Tensor> run() {
+    hidden_ = {decoder_.embed(packed_.ids)};
     for (size_t layer = 0; layer < tree_.levels.size(); ++layer) run_level(layer);
-    StreamStates states;
-    states.hidden = std::move(hidden_);
-    states.kv = std::move(kept_);
-    return states;
+    return std::move(hidden_);
   }
 
  private:
@@ -50,7 +45,6 @@ class StreamRun {
     uses_left_.assign(hidden_.size(), 0);
     for (const Branch& branch : branches) ++uses_left_[static_cast<size_t>(branch.from)];
     std::vector<at::Tensor> after(branches.size());
-    if (keep_kv_ == KeepKv::kYes) kept_.emplace_back(branches.size());
     // Edited weights are made for one edit after the other.
     for (const auto& group : group_by_edit(branches, [](const Branch& b) { return b.edit; })) {
       const std::optional<Edit>& edit = branches[static_cast<size_t>(group.front())].edit;
@@ -60,25 +54,19 @@ class StreamRun {
                                        : decoder_.weights().layer(static_cast<int32_t>(layer));
       for (const int64_t index : group) {
         const auto branch = static_cast<size_t>(index);
-        StreamKv& kv = keep_kv_ == KeepKv::kYes ? kept_.back()[branch] : scratch_kv_;
-        after[branch] = run_branch(layer, branches[branch], weights, effect, kv);
+        after[branch] = run_branch(layer, branch, weights, effect);
       }
     }
     hidden_ = std::move(after);
   }
 
   at::Tensor run_branch(
-      size_t layer,
-      const Branch& branch,
-      const LayerWeights& weights,
-      const EditEffect& effect,
-      StreamKv& kv) {
+      size_t layer, size_t branch, const LayerWeights& weights, const EditEffect& effect) {
     const bool is_last = layer + 1 == tree_.levels.size();
-    at::Tensor state = take_state(static_cast<size_t>(branch.from), is_last);
+    const Queries queries = is_last ? Queries::kWantedRows : Queries::kAllRows;
+    at::Tensor state = take_state(static_cast<size_t>(tree_.levels[layer][branch].from), is_last);
     const auto attend = [&](const Qkv& qkv) {
-      kv.fill(qkv.k, qkv.v, layout_);
-      if (!kv.is_in_blocks()) return attend_plainly(qkv, is_last);
-      return attend_packed(qkv.q, is_last ? wanted_queries_ : queries_, kv, layout_);
+      return kv_.attend_prompts(layer, branch, qkv, queries);
     };
     if (is_last) {
       return decoder_.run_last_layer(weights, effect, state, rope_, wanted_, attend);
@@ -93,48 +81,33 @@ class StreamRun {
     return is_last ? hidden_[from] : hidden_[from].clone();
   }
 
-  at::Tensor attend_plainly(const Qkv& qkv, bool is_last) const {
-    if (!is_last) return plain::attend_packed(qkv, layout_.packed());
-    // Queries of all rows, most of which are not there, would be needed: zeros stand for them.
-    const at::Tensor index = at::tensor(wanted_.rows, at::kLong).to(qkv.q.device());
-    Qkv all = qkv;
-    all.q = at::zeros({qkv.k.size(0), qkv.q.size(1), qkv.q.size(2)}, qkv.q.options());
-    all.q.index_copy_(0, index, qkv.q);
-    return plain::attend_packed(all, layout_.packed()).index_select(0, index);
-  }
-
   Decoder& decoder_;
   const EditedLayer& edited_layer_;
   const StreamTree& tree_;
-  const KvLayout& layout_;
+  const PackedRows& packed_;
   Rope rope_;  // [rows]
-  std::vector<QueryRun> queries_;
-  std::vector<QueryRun> wanted_queries_;
   WantedRows wanted_;
-  KeepKv keep_kv_;
+  UnitKv& kv_;
   std::vector<at::Tensor> hidden_;  // [streams before the layer]
   std::vector<int32_t> uses_left_;  // [streams before the layer]
-  StreamKv scratch_kv_;             // where none are kept
-  std::vector<std::vector<StreamKv>> kept_;
 };
 
 }  // namespace
 
-StreamStates run_streams(
+std::vector<at::Tensor> run_streams(
     Decoder& decoder,
     const EditedLayer& edited_layer,
     const StreamTree& tree,
-    const KvLayout& layout,
+    const PackedRows& packed,
     std::vector<int64_t> wanted_rows,
-    KeepKv keep_kv,
+    UnitKv& kv,
     PhaseClock& clock) {
   const double before_s = clock.seconds_in(Phase::kQuestions);
-  StreamStates states;
+  std::vector<at::Tensor> states;
   {
     const InPhase in_layers(clock, Phase::kQuestions);
-    states = StreamRun(decoder, edited_layer, tree, layout, std::move(wanted_rows), keep_kv).run();
+    states = StreamRun(decoder, edited_layer, tree, packed, std::move(wanted_rows), kv).run();
   }
-  const PackedRows& packed = layout.packed();
   const double share =
       static_cast<double>(packed.prefix_len) / static_cast<double>(packed.num_rows());
   clock.move_share(Phase::kQuestions, before_s, share, Phase::kPrefix);

@@ -20,24 +20,15 @@ namespace prune_sweep {
 /// Weights of a layer under an edit that changes weights.
 using EditedLayer = std::function<LayerWeights(const Edit& edit)>;
 
-enum class KeepKv : uint8_t { kNo, kYes };
-
-struct StreamStates {
-  std::vector<at::Tensor> hidden;  // [streams after the last layer]: [wanted rows, hidden]
-  /// [layers][streams after the layer], not filled where the layer's attention is dropped; empty
-  /// with KeepKv::kNo.
-  std::vector<std::vector<StreamKv>> kv;
-};
-
-/// Hidden states after the last layer of the rows that are wanted, in that order. Bits of a row do
-/// not depend on the other sequences, on the other streams or on the length of the shared prefix.
-StreamStates run_streams(
+/// Hidden states after the last layer of the rows that are wanted, in that order: [streams after
+/// it], [wanted rows, hidden] each. `kv` was made for the same rows.
+std::vector<at::Tensor> run_streams(
     Decoder& decoder,
     const EditedLayer& edited_layer,
     const StreamTree& tree,
-    const KvLayout& layout,
+    const PackedRows& packed,
     std::vector<int64_t> wanted_rows,
-    KeepKv keep_kv,
+    UnitKv& kv,
     PhaseClock& clock);
 
 /// Indices of `items` whose edits are equal, in groups; in the order of first appearance.

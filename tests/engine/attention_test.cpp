@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "catch.hpp"
+#include "engine/plain_attention.hpp"
 #include "engine/random_model.hpp"
 
 using namespace prune_sweep;
@@ -71,8 +72,7 @@ at::Tensor attend_all(const Qkv& qkv, const PackedRows& packed) {
   const KvLayout layout(packed);
   StreamKv kv;
   kv.fill(qkv.k, qkv.v, layout);
-  return kv.is_in_blocks() ? attend_packed(qkv.q, all_queries(packed), kv, layout)
-                           : plain::attend_packed(qkv, packed);
+  return attend_packed(qkv.q, all_queries(packed), kv, layout);
 }
 
 TEST_CASE("attention of packed rows agrees with the plain reference") {
@@ -103,7 +103,6 @@ TEST_CASE("some rows' attention has the bits that it has among all rows") {
       const Qkv qkv = random_qkv(packed.num_rows(), shape, type);
       StreamKv kv;
       kv.fill(qkv.k, qkv.v, layout);
-      if (!kv.is_in_blocks()) return;
       const at::Tensor all = attend_packed(qkv.q, all_queries(packed), kv, layout);
       const std::vector<int64_t> rows{3, 139, 140, 145, 200, packed.num_rows() - 1, 141};
       const at::Tensor index = at::tensor(rows, at::kLong);

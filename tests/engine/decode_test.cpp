@@ -220,11 +220,12 @@ TEST_CASE("ties go to the lowest id") {
   // The head is the last tensor: 100 rows of 48 values of 2 bytes.
   const size_t row = 48 * 2;
   const size_t head = bytes.size() - 100 * row;
-  const DType dtype = GENERATE(DType::kBfloat16, DType::kFloat32);
+  EngineSettings settings{GENERATE(DType::kBfloat16, DType::kFloat32), DeviceKind::kCpu, 1};
+  settings.operations = GENERATE(Operations::kFastest, Operations::kPlain);
   SECTION("all logits equal") {
     std::fill(bytes.begin() + static_cast<std::ptrdiff_t>(head), bytes.end(), '\0');
     std::ofstream(file, std::ios::binary) << bytes;
-    Engine engine(model.path(), {dtype, DeviceKind::kCpu, 1});
+    Engine engine(model.path(), settings);
     const std::vector<Variant> variants{variant_of("", 1)};
     const GenerationRequest request{{5, 6}, 1, {}};
     const auto answer = engine.generate(variants, {&request, 1}, Tokenizer::read(model.path()));
@@ -238,7 +239,7 @@ TEST_CASE("ties go to the lowest id") {
     CHECK_FALSE(engine.loglik(variants, {&scored, 1})[0][0][1].greedy);
   }
   SECTION("the likeliest stands there twice") {
-    Engine before(model.path(), {dtype, DeviceKind::kCpu, 1});
+    Engine before(model.path(), settings);
     const std::vector<Variant> variants{variant_of("", 1)};
     const auto best =
         static_cast<size_t>(before.next_token(variants[0], std::vector<int32_t>{5, 6}, 1)[0].first);
@@ -246,7 +247,7 @@ TEST_CASE("ties go to the lowest id") {
     bytes.replace(head + copy * row, row, bytes.substr(head + best * row, row));
     std::filesystem::remove(file);
     std::ofstream(file, std::ios::binary) << bytes;
-    Engine engine(model.path(), {dtype, DeviceKind::kCpu, 1});
+    Engine engine(model.path(), settings);
     const GenerationRequest request{{5, 6}, 1, {}};
     const auto answer = engine.generate(variants, {&request, 1}, Tokenizer::read(model.path()));
     CHECK(answer[0][0].ids == std::vector<int32_t>{static_cast<int32_t>(std::min(best, copy))});

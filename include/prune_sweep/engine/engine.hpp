@@ -23,6 +23,10 @@
 
 namespace prune_sweep {
 
+/// How it is computed: by what is fastest on the device, or by plain operations, which are the same
+/// on all devices.
+enum class Operations : uint8_t { kFastest, kPlain };
+
 struct EngineSettings {
   DType dtype = DType::kBfloat16;
   DeviceKind device = DeviceKind::kCpu;
@@ -30,6 +34,7 @@ struct EngineSettings {
   Savings savings{};
   /// Keys and values that generation holds at once; requests that need more are taken in batches.
   int64_t max_kv_bytes = int64_t{3} << 28;
+  Operations operations = Operations::kFastest;
 };
 
 /// Continuations to score after one context (eval-spec: token-level log-likelihood).

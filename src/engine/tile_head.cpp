@@ -1,4 +1,4 @@
-#include "engine/lm_head.hpp"
+#include "engine/tile_head.hpp"
 
 #include <ATen/ATen.h>
 
@@ -67,7 +67,7 @@ PRUNE_SWEEP_CLONES void add_logits(
 }  // namespace
 
 /// A row over the whole vocabulary.
-struct LmHead::RowState {
+struct TileHead::RowState {
   float top = kLowest;
   int32_t top_id = -1;
   double total = 0;
@@ -83,12 +83,8 @@ struct LmHead::RowState {
   float log_total() const { return top + static_cast<float>(std::log(total)); }
 };
 
-LmHead::LmHead(
-    const ModelConfig& config, const Weights& weights, const std::function<void()>& on_progress)
-    : config_(config), weights_(weights), on_progress_(on_progress) {}
-
 template <typename OnLogits>
-std::vector<LmHead::RowState> LmHead::scan(
+std::vector<TileHead::RowState> TileHead::scan(
     const at::Tensor& hidden, LogitsUse use, OnLogits on_logits) const {
   on_progress_();
   const at::Tensor& head = weights_.head();
@@ -96,55 +92,31 @@ std::vector<LmHead::RowState> LmHead::scan(
   const int64_t num_blocks = (config_.vocab_size + kIdBlock - 1) / kIdBlock;
   std::vector<RowStates> blocks(static_cast<size_t>(num_blocks), RowStates(num_rows));
 
-  Panels rows(head.is_cpu() ? tiles::arithmetic_of(head.scalar_type()) : tiles::Arithmetic::kNone);
-  const bool has_tiles = rows.arithmetic() != tiles::Arithmetic::kNone;
-  at::Tensor exact;  // [rows, hidden], float32
-  if (has_tiles) {
-    rows.pack(hidden.contiguous(), {weights_.final_norm(), config_.norm_eps});
-  } else {
-    exact = rms_norm(hidden, weights_.final_norm(), config_.norm_eps).to(at::kFloat);
-  }
-
+  Panels rows(tiles::arithmetic_of(head.scalar_type()));
+  rows.pack(hidden.contiguous(), {weights_.final_norm(), config_.norm_eps});
   const auto scan_block = [&](int64_t block) {
     RowStates& states = blocks[static_cast<size_t>(block)];
-    const auto add =
-        [&](const float* logits, int64_t first, int64_t count, int64_t row, int64_t columns) {
-          const auto at = static_cast<size_t>(row);
-          add_logits(
-              logits,
-              count,
-              columns,
-              static_cast<int32_t>(first),
-              use,
-              &states.top[at],
-              &states.top_id[at],
-              &states.total[at]);
-          on_logits(logits, first, count, row, columns);
-        };
     const int64_t first = block * kIdBlock;
     const int64_t count = std::min<int64_t>(kIdBlock, config_.vocab_size - first);
-    if (has_tiles) {
-      for_tiles_here(rows, head, first, count, [&](const Tile& tile) {
-        add(tile.sums,
-            tile.first,
-            tile.count,
-            tile.panel * Panels::kRows,
-            rows.columns(tile.panel));
-      });
-    } else {
-      at::Tensor logits = at::zeros({count, lanes_up(num_rows)}, exact.options());
-      logits.narrow(1, 0, num_rows)
-          .copy_(at::linear(head.narrow(0, first, count).to(at::kFloat), exact));
-      add(logits.cpu().const_data_ptr<float>(), first, count, 0, lanes_up(num_rows));
-    }
-  };
-  if (has_tiles) {
-    share_tasks(num_blocks, 1, [&](TaskCounter& counter) {
-      for (int64_t block = 0; counter.take(block);) scan_block(block);
+    for_tiles_here(rows, head, first, count, [&](const Tile& tile) {
+      const int64_t columns = rows.columns(tile.panel);
+      const int64_t row = tile.panel * Panels::kRows;
+      const auto at = static_cast<size_t>(row);
+      add_logits(
+          tile.sums,
+          tile.count,
+          columns,
+          static_cast<int32_t>(tile.first),
+          use,
+          &states.top[at],
+          &states.top_id[at],
+          &states.total[at]);
+      on_logits(tile.sums, tile.first, tile.count, row, columns);
     });
-  } else {
-    for (int64_t block = 0; block < num_blocks; ++block) scan_block(block);
-  }
+  };
+  share_tasks(num_blocks, 1, [&](TaskCounter& counter) {
+    for (int64_t block = 0; counter.take(block);) scan_block(block);
+  });
 
   std::vector<RowState> all(static_cast<size_t>(num_rows));
   for (const RowStates& block : blocks) {
@@ -155,7 +127,7 @@ std::vector<LmHead::RowState> LmHead::scan(
   return all;
 }
 
-std::vector<LmHead::Score> LmHead::score(
+std::vector<TileHead::Score> TileHead::score(
     const at::Tensor& hidden, std::span<const Target> targets) const {
   std::vector<Score> scores(targets.size());
   std::vector<size_t> by_id(targets.size());
@@ -189,7 +161,7 @@ std::vector<LmHead::Score> LmHead::score(
   return scores;
 }
 
-std::vector<float> LmHead::logprobs(const at::Tensor& hidden) const {
+std::vector<float> TileHead::logprobs(const at::Tensor& hidden) const {
   std::vector<float> values(static_cast<size_t>(config_.vocab_size));
   const auto keep =
       [&](const float* logits, int64_t first, int64_t count, int64_t, int64_t columns) {
@@ -201,7 +173,7 @@ std::vector<float> LmHead::logprobs(const at::Tensor& hidden) const {
   return values;
 }
 
-std::vector<int32_t> LmHead::greedy(const at::Tensor& hidden) const {
+std::vector<int32_t> TileHead::greedy(const at::Tensor& hidden) const {
   std::vector<int32_t> ids;
   for (int64_t begin = 0; begin < hidden.size(0); begin += kRowsAtOnce) {
     const int64_t count = std::min(kRowsAtOnce, hidden.size(0) - begin);

@@ -1,16 +1,20 @@
+/// \file
+/// Attention in plain operations, sequence by sequence: the yardstick.
+#pragma once
+
 #include <ATen/ATen.h>
 
 #include <limits>
+#include <vector>
 
-#include "engine/attention.hpp"
 #include "engine/attention_parts.hpp"
+#include "engine/packed_rows.hpp"
+#include "engine/unit_kv.hpp"
 
 namespace prune_sweep::plain {
 
-namespace {
-
 /// q, k, v of one sequence; `mask` is true where a query must not look.
-at::Tensor attend(at::Tensor q, at::Tensor k, at::Tensor v, const at::Tensor& mask) {
+inline at::Tensor attend(at::Tensor q, at::Tensor k, at::Tensor v, const at::Tensor& mask) {
   const int64_t group = q.size(1) / k.size(1);
   const int64_t rows = q.size(0);
   q = q.transpose(0, 1);                                          // [heads, rows, head_dim]
@@ -22,13 +26,11 @@ at::Tensor attend(at::Tensor q, at::Tensor k, at::Tensor v, const at::Tensor& ma
   return at::matmul(weights, v).transpose(0, 1).reshape({rows, -1});
 }
 
-at::Tensor causal_mask(int64_t rows, int64_t keys, const at::Tensor& like) {
+inline at::Tensor causal_mask(int64_t rows, int64_t keys, const at::Tensor& like) {
   return at::ones({rows, keys}, like.options().dtype(at::kBool)).triu(keys - rows + 1);
 }
 
-}  // namespace
-
-at::Tensor attend_packed(const Qkv& qkv, const PackedRows& packed) {
+inline at::Tensor attend_packed(const Qkv& qkv, const PackedRows& packed) {
   std::vector<at::Tensor> parts;
   for (int64_t first = 0; first < qkv.q.size(0); first += packed.num_rows()) {
     const int64_t prefix = packed.prefix_len;
@@ -53,7 +55,8 @@ at::Tensor attend_packed(const Qkv& qkv, const PackedRows& packed) {
   return at::cat(parts);
 }
 
-at::Tensor attend_stored(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
+/// `k` and `v` [keys, kv_heads, head_dim] of one row of q.
+inline at::Tensor attend_stored(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
   return attend(q, k, v, at::zeros({1, k.size(0)}, q.options().dtype(at::kBool)));
 }
 

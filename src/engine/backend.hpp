@@ -1,0 +1,69 @@
+/// \file
+/// What computes. The decoder knows in which order sublayers come; a backend knows how they are
+/// computed on its device. There are two: the tiles of a CPU, and plain operations for any device.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "engine/kernels.hpp"
+#include "engine/lm_head.hpp"
+#include "engine/packed_rows.hpp"
+#include "engine/unit_kv.hpp"
+#include "engine/weights.hpp"
+#include "prune_sweep/core/stream_tree.hpp"
+#include "prune_sweep/engine/engine.hpp"
+#include "prune_sweep/model/model_config.hpp"
+
+namespace prune_sweep {
+
+/// Rows before attention, and their RoPE angles.
+struct RotatedRows {
+  const at::Tensor& hidden;  // [rows, hidden]
+  const Rope& rope;          // [rows]
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  /// Keys and values of `rows`, queries of `of_queries`: after RMSNorm, projection, q/k norm and
+  /// RoPE.
+  virtual Qkv make_qkv(
+      const LayerWeights& weights, const RotatedRows& rows, const RotatedRows& of_queries) = 0;
+
+  /// hidden += attended * o^T, the product rounded before it is added.
+  virtual void add_attention(
+      const LayerWeights& weights,
+      at::Tensor& hidden,               // [rows, hidden]
+      const at::Tensor& attended) = 0;  // [rows, heads * head_dim]
+
+  /// hidden += MLP(RMSNorm(hidden)).
+  virtual void add_mlp(const LayerWeights& weights, at::Tensor& hidden) = 0;  // [rows, hidden]
+
+  /// For the prompts of a unit whose variants are `tree`; `wanted_rows` see Queries. `packed` must
+  /// outlive it.
+  virtual std::unique_ptr<UnitKv> make_kv(
+      const PackedRows& packed,
+      const std::vector<int64_t>& wanted_rows,
+      const StreamTree& tree,
+      KeepKv keep) = 0;
+
+  virtual const LmHead& head() const = 0;
+};
+
+/// The fastest backend for the device that `weights` are on, or that of plain operations.
+/// `row_block` is how many rows go through a sublayer together. `on_progress` is called for every
+/// block. All references must outlive it.
+std::unique_ptr<Backend> make_backend(
+    const ModelConfig& config,
+    const Weights& weights,
+    Operations operations,
+    int64_t row_block,
+    const std::function<void()>& on_progress);
+
+}  // namespace prune_sweep

@@ -1,0 +1,48 @@
+/// \file
+/// The backend of every device: libtorch's operations.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+#include "engine/backend.hpp"
+#include "engine/plain/plain_head.hpp"
+
+namespace prune_sweep {
+
+/// Values are rounded where the tiles' backend rounds them; sums are made in libtorch's order,
+/// which may depend on the other rows.
+class PlainBackend final : public Backend {
+ public:
+  PlainBackend(
+      const ModelConfig& config,
+      const Weights& weights,
+      int64_t row_block,
+      const std::function<void()>& on_progress)
+      : config_(config),
+        device_(weights.embedding().device()),
+        row_block_(row_block),
+        on_progress_(on_progress),
+        head_(config, weights, on_progress) {}
+
+  Qkv make_qkv(
+      const LayerWeights& weights, const RotatedRows& rows, const RotatedRows& of_queries) override;
+  void add_attention(
+      const LayerWeights& weights, at::Tensor& hidden, const at::Tensor& attended) override;
+  void add_mlp(const LayerWeights& weights, at::Tensor& hidden) override;
+  std::unique_ptr<UnitKv> make_kv(
+      const PackedRows& packed,
+      const std::vector<int64_t>& wanted_rows,
+      const StreamTree& tree,
+      KeepKv keep) override;
+  const LmHead& head() const override { return head_; }
+
+ private:
+  const ModelConfig& config_;
+  at::Device device_;
+  int64_t row_block_;
+  const std::function<void()>& on_progress_;
+  PlainHead head_;
+};
+
+}  // namespace prune_sweep

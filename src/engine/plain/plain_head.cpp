@@ -1,0 +1,129 @@
+#include "engine/plain/plain_head.hpp"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "engine/kernels.hpp"
+
+namespace prune_sweep {
+
+namespace {
+
+/// Logits that are held at once are at most their product.
+constexpr int64_t kIdBlock = 16384;
+constexpr int64_t kRowsAtOnce = 1024;
+
+constexpr double kLowest = -std::numeric_limits<double>::infinity();
+
+std::vector<int32_t> to_host(const at::Tensor& ids) {
+  const at::Tensor on_cpu = ids.to(at::kCPU, at::kInt);
+  const int32_t* begin = on_cpu.const_data_ptr<int32_t>();
+  return {begin, begin + on_cpu.numel()};
+}
+std::vector<float> floats_to_host(const at::Tensor& values) {
+  const at::Tensor on_cpu = values.to(at::kCPU, at::kFloat);
+  const float* begin = on_cpu.const_data_ptr<float>();
+  return {begin, begin + on_cpu.numel()};
+}
+
+}  // namespace
+
+struct PlainHead::RowStates {
+  RowStates(int64_t rows, const at::TensorOptions& options)
+      : top(at::full({rows}, kLowest, options.dtype(at::kFloat))),
+        top_id(at::full({rows}, -1, options.dtype(at::kLong))),
+        total(at::zeros({rows}, options.dtype(at::kDouble))) {}
+
+  void add(const at::Tensor& logits, int64_t first_id) {  // [rows, ids]
+    const at::Tensor numbers = at::where(logits.isnan(), kLowest, logits);
+    const at::Tensor block_top = numbers.amax(1);
+    // The lowest id among equals; which of them amax's index is, is not said.
+    const at::Tensor ids = at::arange(logits.size(1), top_id.options());
+    const at::Tensor is_top = numbers == block_top.unsqueeze(1);
+    const at::Tensor block_id = at::where(is_top, ids, logits.size(1)).amin(1) + first_id;
+
+    const at::Tensor is_larger = block_top > top;
+    const at::Tensor new_top = at::maximum(block_top, top);
+    total = total * (top - new_top).to(at::kDouble).exp() +
+            (logits - new_top.unsqueeze(1)).exp().sum(1, /*keepdim=*/false, at::kDouble);
+    top_id = at::where(is_larger, block_id, top_id);
+    top = new_top;
+  }
+  at::Tensor log_total() const { return top + total.log().to(at::kFloat); }
+
+  at::Tensor top;     // [rows], float32: of the numbers
+  at::Tensor top_id;  // [rows], int64
+  at::Tensor total;   // [rows], float64: of e^(logit - top); NaN when a logit is none
+};
+
+template <typename OnLogits>
+PlainHead::RowStates PlainHead::scan(const at::Tensor& hidden, OnLogits on_logits) const {
+  const at::Tensor x =
+      plain::rms_norm(hidden, weights_.final_norm(), config_.norm_eps).to(at::kFloat);
+  RowStates states(hidden.size(0), x.options());
+  for (int64_t first = 0; first < config_.vocab_size; first += kIdBlock) {
+    on_progress_();
+    const int64_t count = std::min<int64_t>(kIdBlock, config_.vocab_size - first);
+    const at::Tensor logits = at::linear(x, weights_.head().narrow(0, first, count).to(at::kFloat));
+    states.add(logits, first);
+    on_logits(logits, first);
+  }
+  return states;
+}
+
+std::vector<LmHead::Score> PlainHead::score(
+    const at::Tensor& hidden, std::span<const Target> targets) const {
+  std::vector<Score> scores(targets.size());
+  for (int64_t begin = 0; begin < hidden.size(0); begin += kRowsAtOnce) {
+    const int64_t end = std::min(hidden.size(0), begin + kRowsAtOnce);
+    std::vector<size_t> here;
+    std::vector<int64_t> rows;
+    std::vector<int64_t> ids;
+    for (size_t i = 0; i < targets.size(); ++i) {
+      if (targets[i].row < begin || targets[i].row >= end) continue;
+      here.push_back(i);
+      rows.push_back(targets[i].row - begin);
+      ids.push_back(targets[i].id);
+    }
+    if (here.empty()) continue;
+    const at::Tensor row_index = at::tensor(rows, at::kLong).to(hidden.device());
+    const at::Tensor id_index = at::tensor(ids, at::kLong).to(hidden.device());
+    at::Tensor target_logits = at::zeros({std::ssize(ids)}, hidden.options().dtype(at::kFloat));
+    const RowStates states =
+        scan(hidden.narrow(0, begin, end - begin), [&](const at::Tensor& logits, int64_t first) {
+          const at::Tensor column = id_index - first;
+          const at::Tensor is_here = (column >= 0).logical_and(column < logits.size(1));
+          const at::Tensor values = logits.index({row_index, column.clamp(0, logits.size(1) - 1)});
+          target_logits = at::where(is_here, values, target_logits);
+        });
+    const std::vector<float> logprobs =
+        floats_to_host(target_logits - states.log_total().index_select(0, row_index));
+    const std::vector<int32_t> top_ids = to_host(states.top_id.index_select(0, row_index));
+    for (size_t i = 0; i < here.size(); ++i) {
+      scores[here[i]] = {logprobs[i], top_ids[i] == targets[here[i]].id};
+    }
+  }
+  return scores;
+}
+
+std::vector<float> PlainHead::logprobs(const at::Tensor& hidden) const {
+  std::vector<at::Tensor> blocks;
+  const RowStates states =
+      scan(hidden, [&](const at::Tensor& logits, int64_t) { blocks.push_back(logits.flatten()); });
+  return floats_to_host(at::cat(blocks) - states.log_total());
+}
+
+std::vector<int32_t> PlainHead::greedy(const at::Tensor& hidden) const {
+  std::vector<int32_t> ids;
+  for (int64_t begin = 0; begin < hidden.size(0); begin += kRowsAtOnce) {
+    const int64_t count = std::min(kRowsAtOnce, hidden.size(0) - begin);
+    const RowStates states =
+        scan(hidden.narrow(0, begin, count), [](const at::Tensor&, int64_t) {});
+    for (const int32_t id : to_host(states.top_id)) ids.push_back(id);
+  }
+  return ids;
+}
+
+}  // namespace prune_sweep

@@ -1,0 +1,129 @@
+#include "engine/plain/plain_kv.hpp"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <limits>
+
+namespace prune_sweep {
+
+namespace {
+
+at::Tensor index_tensor(const std::vector<int64_t>& values, at::Device device) {
+  return at::tensor(values, at::kLong).to(device);
+}
+
+}  // namespace
+
+PlainKv::PlainKv(
+    const PackedRows& packed,
+    const std::vector<int64_t>& wanted_rows,
+    const StreamTree& tree,
+    KeepKv keep,
+    at::Device device)
+    : packed_(packed),
+      device_(device),
+      all_(parts_of(all_queries(packed))),
+      wanted_(parts_of(queries_of(packed, wanted_rows))),
+      keep_(keep),
+      prompts_(tree.levels.size()),
+      own_(tree.levels.size()) {
+  for (const std::vector<Branch>& level : tree.levels) num_branches_.push_back(std::ssize(level));
+}
+
+PlainKv::PromptParts PlainKv::parts_of(const std::vector<QueryRun>& queries) const {
+  std::vector<VarlenPart> own;
+  std::vector<int64_t> in_sequence;
+  for (const QueryRun& run : queries) {
+    const int64_t end = run.first_position + run.count;
+    if (run.run == std::ssize(packed_.sequences)) {
+      own.push_back({run.count, 0, end});
+      continue;
+    }
+    const int64_t first_row = packed_.sequences[static_cast<size_t>(run.run)].first_row;
+    own.push_back({run.count, first_row, end - packed_.prefix_len});
+    for (int64_t i = 0; i < run.count; ++i) in_sequence.push_back(run.first_row + i);
+  }
+  return {
+      VarlenParts(std::move(own), device_),
+      index_tensor(in_sequence, device_),
+      VarlenParts({{std::ssize(in_sequence), 0, packed_.prefix_len}}, device_)};
+}
+
+PlainKv::KeyValues PlainKv::room(int64_t rows, const Qkv& qkv) {
+  const auto make = [&] {
+    return at::empty({rows, qkv.k.size(1), qkv.k.size(2)}, qkv.k.options());
+  };
+  return {make(), make()};
+}
+
+at::Tensor PlainKv::attend_prompts(size_t layer, size_t branch, const Qkv& qkv, Queries queries) {
+  if (keep_ == KeepKv::kYes) {
+    KeyValues& all = prompts_[layer];
+    const int64_t rows = packed_.num_rows();
+    if (!all.k.defined()) all = room(num_branches_[layer] * rows, qkv);
+    all.k.narrow(0, static_cast<int64_t>(branch) * rows, rows).copy_(qkv.k);
+    all.v.narrow(0, static_cast<int64_t>(branch) * rows, rows).copy_(qkv.v);
+  }
+  const PromptParts& parts = queries == Queries::kAllRows ? all_ : wanted_;
+  const Attended own = attend_parts(qkv.q, qkv.k, qkv.v, parts.own, Mask::kCausal);
+  if (packed_.prefix_len > 0 && parts.in_sequence.numel() > 0) {
+    const at::Tensor q = qkv.q.index_select(0, parts.in_sequence);
+    const Attended prefix = attend_parts(q, qkv.k, qkv.v, parts.prefix, Mask::kNone);
+    const Attended in_sequence{
+        own.values.index_select(0, parts.in_sequence),
+        own.log_sum.index_select(1, parts.in_sequence)};
+    own.values.index_copy_(0, parts.in_sequence, merge(in_sequence, prefix).values);
+  }
+  return own.values.reshape({qkv.q.size(0), -1});
+}
+
+void PlainKv::reserve_generated(int64_t num_slots, int64_t capacity) {
+  num_slots_ = num_slots;
+  capacity_ = capacity;
+}
+
+at::Tensor PlainKv::attend_generated(
+    size_t layer, const std::vector<GeneratedRow>& rows, const Qkv& qkv) {
+  const KeyValues& prompts = prompts_[layer];
+  KeyValues& own = own_[layer];
+  if (!own.k.defined()) own = room(num_slots_ * capacity_, qkv);
+
+  std::vector<int64_t> stored_at;
+  std::vector<VarlenPart> prefix;  // one for all neighbours that read the same
+  std::vector<VarlenPart> question;
+  std::vector<VarlenPart> generated;
+  std::vector<int64_t> without_question;
+  for (const GeneratedRow& row : rows) {
+    const int64_t first_row = static_cast<int64_t>(row.branch) * packed_.num_rows();
+    const VarlenPart shared{1, first_row, std::min(packed_.prefix_len, row.prompt_len)};
+    const bool is_as_before = !prefix.empty() && prefix.back().first_key == shared.first_key &&
+                              prefix.back().num_keys == shared.num_keys;
+    is_as_before ? void(++prefix.back().num_queries) : prefix.push_back(shared);
+    // A prompt that lies in the prefix altogether has no question: one row stands for it, and
+    // counts for nothing.
+    const int64_t num_rows = row.prompt_len - shared.num_keys;
+    if (num_rows == 0) without_question.push_back(std::ssize(question));
+    const int64_t of_run = packed_.sequences[static_cast<size_t>(row.run)].first_row;
+    question.push_back({1, first_row + of_run, std::max<int64_t>(1, num_rows)});
+    generated.push_back({1, row.slot * capacity_, row.num_before + 1});
+    stored_at.push_back(row.slot * capacity_ + row.num_before);
+  }
+  const at::Tensor index = index_tensor(stored_at, device_);
+  own.k.index_copy_(0, index, qkv.k);
+  own.v.index_copy_(0, index, qkv.v);
+
+  const auto attend = [&](std::vector<VarlenPart> parts, const KeyValues& to) {
+    return attend_parts(qkv.q, to.k, to.v, VarlenParts(std::move(parts), device_), Mask::kNone);
+  };
+  Attended of_question = attend(std::move(question), prompts);
+  if (!without_question.empty()) {
+    of_question.log_sum.index_fill_(
+        1, index_tensor(without_question, device_), -std::numeric_limits<float>::infinity());
+  }
+  Attended all = merge(of_question, attend(std::move(generated), own));
+  if (packed_.prefix_len > 0) all = merge(all, attend(std::move(prefix), prompts));
+  return all.values.reshape({qkv.q.size(0), -1});
+}
+
+}  // namespace prune_sweep

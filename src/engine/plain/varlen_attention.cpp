@@ -1,0 +1,108 @@
+#include "engine/plain/varlen_attention.hpp"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "engine/attention_parts.hpp"
+
+namespace prune_sweep {
+
+namespace {
+
+/// One part in plain operations; the yardstick of the kernel.
+Attended attend_part(at::Tensor q, at::Tensor k, at::Tensor v, Mask mask) {
+  const int64_t group = q.size(1) / k.size(1);
+  const int64_t queries = q.size(0);
+  const int64_t keys = k.size(0);
+  q = q.transpose(0, 1);                                         // [heads, queries, head_dim]
+  k = k.repeat_interleave(group, /*dim=*/1).permute({1, 2, 0});  // [heads, head_dim, keys]
+  v = v.repeat_interleave(group, /*dim=*/1).transpose(0, 1);     // [heads, keys, head_dim]
+  at::Tensor scores = at::matmul(q.to(at::kFloat), k.to(at::kFloat)) * score_scale(q.size(2));
+  if (mask == Mask::kCausal) {
+    const at::Tensor is_hidden =
+        at::ones({queries, keys}, scores.options().dtype(at::kBool)).triu(keys - queries + 1);
+    scores.masked_fill_(is_hidden, -std::numeric_limits<float>::infinity());
+  }
+  const at::Tensor weights = at::softmax(scores, -1).to(q.scalar_type());
+  return {at::matmul(weights, v).transpose(0, 1), at::logsumexp(scores, {-1})};
+}
+
+/// The kernel of libtorch, for 16-bit types on devices of compute capability 8.0 and later.
+bool has_kernel(const at::Tensor& q) {
+  return q.is_cuda() && q.scalar_type() != at::kFloat && q.size(2) % 8 == 0 && q.size(2) <= 256 &&
+         at::globalContext().userEnabledFlashSDP();
+}
+
+}  // namespace
+
+VarlenParts::VarlenParts(std::vector<VarlenPart> parts, at::Device device)
+    : parts_(std::move(parts)) {
+  // One tensor, so that one copy takes all of it to the device.
+  at::Tensor numbers = at::zeros({3, size() + 1}, at::kInt);
+  int32_t* const query_ends = numbers.data_ptr<int32_t>();
+  int32_t* const first_keys = query_ends + size() + 1;
+  int32_t* const num_keys = first_keys + size() + 1;
+  for (int64_t i = 0; i < size(); ++i) {
+    const VarlenPart& part = parts_[static_cast<size_t>(i)];
+    query_ends[i + 1] = query_ends[i] + static_cast<int32_t>(part.num_queries);
+    first_keys[i] = static_cast<int32_t>(part.first_key);
+    num_keys[i] = static_cast<int32_t>(part.num_keys);
+    most_queries_ = std::max(most_queries_, part.num_queries);
+    most_keys_ = std::max(most_keys_, part.num_keys);
+  }
+  numbers_ = numbers.to(device);
+}
+
+Attended attend_parts(
+    const at::Tensor& q,
+    const at::Tensor& k,
+    const at::Tensor& v,
+    const VarlenParts& parts,
+    Mask mask) {
+  if (has_kernel(q)) {
+    auto [values, log_sum, rng_state, unused, debug] = at::_flash_attention_forward(
+        q,
+        k,
+        v,
+        parts.query_ends(),
+        parts.first_keys(),
+        parts.most_queries(),
+        parts.most_keys(),
+        /*dropout_p=*/0.0,
+        /*is_causal=*/mask == Mask::kCausal,
+        /*return_debug_mask=*/false,
+        score_scale(q.size(2)),
+        /*window_size_left=*/std::nullopt,
+        /*window_size_right=*/std::nullopt,
+        parts.num_keys(),
+        /*alibi_slopes=*/std::nullopt);
+    return {std::move(values), std::move(log_sum)};
+  }
+  Attended all{at::empty_like(q), at::empty({q.size(1), q.size(0)}, q.options().dtype(at::kFloat))};
+  int64_t first = 0;
+  for (const VarlenPart& part : parts.parts()) {
+    const Attended attended = attend_part(
+        q.narrow(0, first, part.num_queries),
+        k.narrow(0, part.first_key, part.num_keys),
+        v.narrow(0, part.first_key, part.num_keys),
+        mask);
+    all.values.narrow(0, first, part.num_queries).copy_(attended.values);
+    all.log_sum.narrow(1, first, part.num_queries).copy_(attended.log_sum);
+    first += part.num_queries;
+  }
+  return all;
+}
+
+Attended merge(const Attended& a, const Attended& b) {
+  const at::Tensor log_sum = at::logaddexp(a.log_sum, b.log_sum);
+  const auto share = [&](const Attended& part) {
+    const at::Tensor weight = (part.log_sum - log_sum).exp().transpose(0, 1).unsqueeze(-1);
+    return part.values.to(at::kFloat) * weight;
+  };
+  return {(share(a) + share(b)).to(a.values.scalar_type()), log_sum};
+}
+
+}  // namespace prune_sweep

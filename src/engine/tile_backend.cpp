@@ -1,0 +1,89 @@
+#include "engine/tile_backend.hpp"
+
+#include <ATen/ATen.h>
+
+#include "engine/linear.hpp"
+#include "engine/row_blocks.hpp"
+#include "engine/tile_kv.hpp"
+
+namespace prune_sweep {
+
+bool TileBackend::can_compute(const Weights& weights) {
+  const at::Tensor& like = weights.embedding();
+  return like.is_cpu() && tiles::arithmetic_of(like.scalar_type()) != tiles::Arithmetic::kNone;
+}
+
+TileBackend::TileBackend(
+    const ModelConfig& config,
+    const Weights& weights,
+    int64_t row_block,
+    const std::function<void()>& on_progress)
+    : config_(config),
+      row_block_(row_block),
+      on_progress_(on_progress),
+      head_(config, weights, on_progress),
+      rows_(tiles::arithmetic_of(weights.embedding().scalar_type())),
+      inner_(rows_.arithmetic()) {}
+
+Qkv TileBackend::make_qkv(
+    const LayerWeights& weights, const RotatedRows& rows, const RotatedRows& of_queries) {
+  const RowNorm norm{weights.input_norm, config_.norm_eps};
+  const RowNorm q_norm{weights.q_norm, config_.norm_eps};
+  const RowNorm k_norm{weights.k_norm, config_.norm_eps};
+  const auto room = [&](const at::Tensor& hidden, int64_t heads) {
+    return at::empty({hidden.size(0), heads, config_.head_dim}, hidden.options());
+  };
+  Qkv all{
+      room(of_queries.hidden, config_.heads),
+      room(rows.hidden, config_.kv_heads),
+      room(rows.hidden, config_.kv_heads)};
+
+  const auto fill = [&](const RotatedRows& from, bool with_q, bool with_kv) {
+    for_row_blocks(from.hidden.size(0), row_block_, [&](int64_t first, int64_t count) {
+      const auto part = [&](const at::Tensor& tensor) { return tensor.narrow(0, first, count); };
+      on_progress_();
+      rows_.pack(part(from.hidden), norm);
+      std::vector<Projection> projections;
+      if (with_q) projections.push_back({weights.q, weights.q_bias, part(all.q)});
+      if (with_kv) projections.push_back({weights.k, weights.k_bias, part(all.k)});
+      if (with_kv) projections.push_back({weights.v, weights.v_bias, part(all.v)});
+      project(rows_, projections);
+      const Rope angles{part(from.rope.cos), part(from.rope.sin)};
+      if (with_q) norm_and_rotate(part(all.q), q_norm, angles);
+      if (with_kv) norm_and_rotate(part(all.k), k_norm, angles);
+    });
+  };
+  const bool is_joint = of_queries.hidden.is_same(rows.hidden);
+  fill(rows, is_joint, true);
+  if (!is_joint) fill(of_queries, true, false);
+  return all;
+}
+
+void TileBackend::add_attention(
+    const LayerWeights& weights, at::Tensor& hidden, const at::Tensor& attended) {
+  for_row_blocks(hidden.size(0), row_block_, [&](int64_t first, int64_t count) {
+    on_progress_();
+    rows_.pack(attended.narrow(0, first, count));
+    add_product(rows_, weights.o, hidden.narrow(0, first, count));
+  });
+}
+
+void TileBackend::add_mlp(const LayerWeights& weights, at::Tensor& hidden) {
+  for_row_blocks(hidden.size(0), row_block_, [&](int64_t first, int64_t count) {
+    on_progress_();
+    const at::Tensor rows = hidden.narrow(0, first, count);
+    rows_.pack(rows, {weights.mlp_norm, config_.norm_eps});
+    gated_product(rows_, weights.gate, weights.up, inner_);
+    add_product(inner_, weights.down, rows);
+  });
+}
+
+std::unique_ptr<UnitKv> TileBackend::make_kv(
+    const PackedRows& packed,
+    const std::vector<int64_t>& wanted_rows,
+    const StreamTree& tree,
+    KeepKv keep) {
+  return std::make_unique<TileKv>(packed, wanted_rows, tree, keep);
+}
+
+}  // namespace prune_sweep

@@ -1,0 +1,54 @@
+/// \file
+/// Keys and values of a unit: those of its prompts, stream by stream, and those of what is
+/// generated; and attention to them.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <vector>
+
+namespace prune_sweep {
+
+enum class KeepKv : uint8_t { kNo, kYes };
+
+/// Which rows of the prompts have queries.
+enum class Queries : uint8_t { kAllRows, kWantedRows };
+
+/// Queries, keys and values of rows, after q/k norm and RoPE.
+struct Qkv {
+  at::Tensor q;  // [rows, heads, head_dim]
+  at::Tensor k;  // [rows, kv_heads, head_dim]
+  at::Tensor v;  // [rows, kv_heads, head_dim]
+};
+
+/// What one row of generated text reads: its prompt, then what was generated so far, itself
+/// included.
+struct GeneratedRow {
+  size_t branch = 0;  ///< of the layer, whose prompts it reads
+  int64_t run = 0;    ///< of the prompt among the unit's sequences
+  int64_t prompt_len = 0;
+  int64_t slot = 0;        ///< where its own keys and values are
+  int64_t num_before = 0;  ///< generated tokens in the slot, itself not included
+};
+
+class UnitKv {
+ public:
+  virtual ~UnitKv() = default;
+
+  /// Takes keys and values of all rows of the stream behind a branch of a layer, and attends,
+  /// causally within the stream, for the rows that have queries, in their order: => [rows of q,
+  /// heads * head_dim].
+  virtual at::Tensor attend_prompts(
+      size_t layer, size_t branch, const Qkv& qkv, Queries queries) = 0;
+
+  /// Makes room for `capacity` generated tokens in each of `num_slots` slots.
+  virtual void reserve_generated(int64_t num_slots, int64_t capacity) = 0;
+
+  /// Stores keys and values of one token of each row, and attends for these tokens: => [rows, heads
+  /// * head_dim]. Precondition: prompts are kept, and there is room.
+  virtual at::Tensor attend_generated(
+      size_t layer, const std::vector<GeneratedRow>& rows, const Qkv& qkv) = 0;
+};
+
+}  // namespace prune_sweep
