@@ -41,7 +41,7 @@ constexpr std::string_view kHelp =
   prune-sweep export JOB.ini VARIANT DIR
                                  the variant as a model directory that transformers loads
   prune-sweep tokenize MODEL_DIR JSON Lines: {"text"} -> {"ids"}, {"ids"} -> {"text"}
-  prune-sweep score MODEL_DIR [--dtype float32|bfloat16] [--device cpu|cuda] [--drop L,...] [--magnitude PERCENT]
+  prune-sweep score MODEL_DIR [--dtype float32|bfloat16|float16] [--device cpu|cuda] [--drop L,...] [--magnitude PERCENT]
                                  JSON Lines: log-likelihoods, next tokens, generated text
   prune-sweep --print-default-job   a job file with every key
   prune-sweep --print-output-dir [JOB.ini]   the run directory of a job

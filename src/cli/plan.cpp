@@ -34,8 +34,8 @@ std::string duration_text(double seconds) {
 }
 
 /// What an evaluator would reach here with the job's model; nothing where that cannot be measured.
-std::optional<double> expected_flops_per_s(const Inputs& inputs) {
-  if (resolve_device(inputs.job) != "cpu") return std::nullopt;
+std::optional<double> expected_flops_per_s(const Inputs& inputs, const Plan& plan) {
+  if (plan.context.device != "cpu") return std::nullopt;
   const CommandOutput measured = run_command(
       {sibling_program("prune-sweep-evaluator").string(),
        "rate",
@@ -127,7 +127,7 @@ int command_plan(const CommandLine& line) {
   const Inputs inputs = read_job_inputs(line, WeightsCheck::kNone).inputs;
   const Plan plan = plan_of(inputs, num_groups_of(line));
   const PlanCost cost = plan_cost(plan);
-  const std::optional<double> flops_per_s = expected_flops_per_s(inputs);
+  const std::optional<double> flops_per_s = expected_flops_per_s(inputs, plan);
   if (line.has("json")) {
     print_json(plan, cost, flops_per_s);
   } else {

@@ -368,7 +368,17 @@ Job::Sweep read_sweep(const Values& values) {
 
 }  // namespace
 
-std::string_view name(DType dtype) { return dtype == DType::kBfloat16 ? "bfloat16" : "float32"; }
+std::string_view name(DType dtype) {
+  switch (dtype) {
+    case DType::kBfloat16:
+      return "bfloat16";
+    case DType::kFloat32:
+      return "float32";
+    case DType::kFloat16:
+      return "float16";
+  }
+  return "";
+}
 
 std::string_view name(DeviceKind device) {
   switch (device) {
@@ -383,7 +393,10 @@ std::string_view name(DeviceKind device) {
 }
 
 DType parse_dtype(std::string_view text, std::string_view where) {
-  return choose<DType>(text, where, {{"bfloat16", DType::kBfloat16}, {"float32", DType::kFloat32}});
+  return choose<DType>(
+      text,
+      where,
+      {{"bfloat16", DType::kBfloat16}, {"float32", DType::kFloat32}, {"float16", DType::kFloat16}});
 }
 
 DeviceKind parse_device(std::string_view text, std::string_view where) {

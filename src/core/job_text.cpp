@@ -114,7 +114,7 @@ std::string default_job_text(const std::vector<BenchmarkKeys>& known) {
           "# Folder with config.json, safetensors weights and tokenizer.json, as Hugging Face has "
           "it.\n"
           "path = model\n"
-          "# bfloat16 | float32\n"
+          "# bfloat16 | float32 | float16, for GPUs without bfloat16 and slow on CPUs\n"
           "dtype = bfloat16\n"
           "# auto | cpu | cuda\n"
           "device = auto\n\n"

@@ -14,7 +14,10 @@ std::unique_ptr<Backend> make_backend(
   if (operations == Operations::kFastest && TileBackend::can_compute(weights)) {
     return std::make_unique<TileBackend>(config, weights, row_block, on_progress);
   }
-  return std::make_unique<PlainBackend>(config, weights, row_block, on_progress);
+  const bool is_cuda = weights.embedding().is_cuda();
+  const DeviceOps ops(
+      is_cuda && operations == Operations::kFastest ? load_cuda_kernels() : nullptr);
+  return std::make_unique<PlainBackend>(config, weights, ops, row_block, on_progress);
 }
 
 }  // namespace prune_sweep

@@ -1,6 +1,7 @@
 #include "prune_sweep/engine/engine.hpp"
 
 #include <ATen/ATen.h>
+#include <ATen/DeviceAccelerator.h>
 #include <ATen/Parallel.h>
 #include <c10/core/InferenceMode.h>
 #include <torch/headeronly/version.h>
@@ -13,6 +14,7 @@
 #include "engine/decode.hpp"
 #include "engine/decoder.hpp"
 #include "engine/loglik.hpp"
+#include "engine/plain/cuda_library.hpp"
 #include "engine/phase_clock.hpp"
 #include "engine/pruner.hpp"
 #include "engine/streams.hpp"
@@ -23,16 +25,10 @@ namespace prune_sweep {
 
 namespace {
 
-at::ScalarType scalar_type(DType dtype) {
-  return dtype == DType::kBfloat16 ? at::kBFloat16 : at::kFloat;
-}
-
 at::Device find_device(DeviceKind kind) {
-  const bool has_cuda = kind != DeviceKind::kCpu && at::hasCUDA();
-  if (kind == DeviceKind::kCuda && !has_cuda) {
-    bad_input("device=cuda", "no CUDA device that this libtorch can use");
-  }
-  return has_cuda ? at::kCUDA : at::kCPU;
+  if (kind != DeviceKind::kCuda) return at::kCPU;
+  load_cuda_library();
+  return at::kCUDA;
 }
 
 /// Variants that may share streams, as indices. A global magnitude edit means another thing in a
@@ -77,7 +73,26 @@ std::vector<Variant> picked(std::span<const Variant> variants, std::span<const s
 
 enum class KeepEdits : uint8_t { kNo, kYes };
 
+using Scores = std::vector<std::vector<std::vector<ContinuationScore>>>;
 using Answers = std::vector<std::vector<Generation>>;  // [variants][requests answered]
+
+/// How much work is done at once.
+struct Room {
+  int64_t max_unit_bytes;
+  int64_t row_block;
+};
+
+/// As it is set for a CPU; of a device's memory, what is free with the weights in it.
+Room find_room(const EngineSettings& settings, const ModelConfig& config, const Weights& weights) {
+  const at::Tensor& like = weights.embedding();
+  if (like.is_cpu()) return {settings.max_unit_bytes, settings.savings.row_block};
+  const auto free_bytes =
+      static_cast<int64_t>(at::accelerator::getMemoryInfo(like.device().index()).first);
+  // Half is for keys and values; an eighth for what is inside the MLP, three tensors at once.
+  const int64_t inner_bytes = int64_t{3} * config.intermediate * like.element_size();
+  return {
+      free_bytes / 2, std::max<int64_t>(settings.savings.row_block, free_bytes / 8 / inner_bytes)};
+}
 
 /// Drops answers to requests that are not answered for every variant.
 void keep_common(Answers& answers) {
@@ -117,7 +132,6 @@ struct Engine::State {
       const std::filesystem::path& model_dir, const EngineSettings& settings, EngineHooks its_hooks)
       : config(read_model_config(model_dir)),
         savings(settings.savings),
-        max_kv_bytes(settings.max_kv_bytes),
         hooks(std::move(its_hooks)),
         weights(
             Checkpoint::open(model_dir, config),
@@ -125,18 +139,16 @@ struct Engine::State {
             scalar_type(settings.dtype),
             find_device(settings.device)),
         edited_layers(weights),
+        room(find_room(settings, config, weights)),
         backend(make_backend(
-            config, weights, settings.operations, savings.row_block, hooks.on_progress)),
+            config, weights, settings.operations, room.row_block, hooks.on_progress)),
         decoder(config, weights, *backend) {}
-
-  bool edits_fit(const StreamTree& tree) const {
-    return num_edited_layers(tree) <= edited_layers.capacity();
-  }
 
   /// For a pass through `tree`, which asks for every layer once: those of the pass before are of
   /// use only where there is room for all.
   KeepEdits keep_edits(const StreamTree& tree) const {
-    return edits_fit(tree) ? KeepEdits::kYes : KeepEdits::kNo;
+    const bool is_room = num_edited_layers(tree) <= edited_layers.capacity();
+    return is_room ? KeepEdits::kYes : KeepEdits::kNo;
   }
 
   /// Edited layers of variants that may share streams.
@@ -172,55 +184,123 @@ struct Engine::State {
     }
   }
 
-  /// Halves the variants until their edited layers fit, then the requests until keys and values
-  /// fit.
+  /// Whether keys and values of the requests fit beside the variants' edited layers, which get
+  /// three quarters of the room at most.
+  bool kv_fits(const StreamTree& tree, std::span<const GenerationRequest> requests) const {
+    const auto element_bytes = static_cast<int64_t>(weights.embedding().element_size());
+    const int64_t edited_bytes = num_edited_layers(tree) * edited_layers.bytes();
+    return generation_kv_bytes(config, tree, requests, savings.prefix, element_bytes) <=
+           std::max(room.max_unit_bytes - edited_bytes, room.max_unit_bytes / 4);
+  }
+
+  /// How many requests are taken first, so that all are taken in about equal parts that fit.
+  size_t num_requests_at_once(
+      const StreamTree& tree, std::span<const GenerationRequest> requests) const {
+    if (savings.batch_decode == Use::kOff) return 1;
+    size_t num_parts = 1;
+    const auto part = [&] { return (requests.size() + num_parts - 1) / num_parts; };
+    while (part() > 1 && !kv_fits(tree, requests.first(part()))) ++num_parts;
+    return part();
+  }
+
+  /// Halves the variants until their edited layers fit, then takes as many requests at once as keys
+  /// and values fit of.
   Answers generate(
       std::span<const Variant> variants,
       std::span<const GenerationRequest> requests,
       const Tokenizer& tokenizer) {
     const StreamTree tree = build_stream_tree(variants, config.num_layers);
-    const auto element_bytes = static_cast<int64_t>(weights.embedding().element_size());
-    const bool kv_fits =
-        generation_kv_bytes(config, tree, requests, savings.prefix, element_bytes) <= max_kv_bytes;
+    const bool has_too_many_edits = num_edited_layers(tree) > edited_layers.capacity();
+    const bool is_too_wide = requests.size() == 1 && !kv_fits(tree, requests);
+    if (variants.size() > 1 && (has_too_many_edits || is_too_wide)) {
+      return generate_halves_of_variants(variants, requests, tokenizer);
+    }
+    const size_t num_at_once = num_requests_at_once(tree, requests);
+    if (num_at_once < requests.size()) {
+      return generate_in_parts(variants, requests, num_at_once, tokenizer);
+    }
+    if (num_edited_layers(tree) == 0) edited_layers.clear();
+    try {
+      return for_variants(variants, config.num_layers, [&](const StreamTree& its_tree) {
+        return generate_streams(
+            decoder,
+            edited_layer(variants, KeepEdits::kYes),
+            its_tree,
+            requests,
+            tokenizer,
+            savings.prefix,
+            clock);
+      });
+    } catch (const c10::OutOfMemoryError&) {
+      if (variants.size() == 1 && requests.size() == 1) throw;
+    }
+    return requests.size() > 1
+               ? generate_in_parts(variants, requests, requests.size() / 2, tokenizer)
+               : generate_halves_of_variants(variants, requests, tokenizer);
+  }
 
-    if (variants.size() > 1 && (!edits_fit(tree) || (!kv_fits && requests.size() == 1))) {
-      const size_t half = variants.size() / 2;
-      auto answers = generate(variants.first(half), requests, tokenizer);
-      const auto answered = requests.first(answers.front().size());
-      auto more = generate(variants.subspan(half), answered, tokenizer);
-      std::move(more.begin(), more.end(), std::back_inserter(answers));
-      keep_common(answers);
-      return answers;
+  Answers generate_halves_of_variants(
+      std::span<const Variant> variants,
+      std::span<const GenerationRequest> requests,
+      const Tokenizer& tokenizer) {
+    const size_t half = variants.size() / 2;
+    auto answers = generate(variants.first(half), requests, tokenizer);
+    const auto answered = requests.first(answers.front().size());
+    auto more = generate(variants.subspan(half), answered, tokenizer);
+    std::move(more.begin(), more.end(), std::back_inserter(answers));
+    keep_common(answers);
+    return answers;
+  }
+
+  /// The first `count` requests, then the others.
+  Answers generate_in_parts(
+      std::span<const Variant> variants,
+      std::span<const GenerationRequest> requests,
+      size_t count,
+      const Tokenizer& tokenizer) {
+    auto answers = generate(variants, requests.first(count), tokenizer);
+    if (answers.front().size() < count || hooks.should_stop()) return answers;
+    auto more = generate(variants, requests.subspan(count), tokenizer);
+    for (size_t i = 0; i < answers.size(); ++i) {
+      std::move(more[i].begin(), more[i].end(), std::back_inserter(answers[i]));
     }
-    if (requests.size() > 1 && (!kv_fits || savings.batch_decode == Use::kOff)) {
-      const size_t half = requests.size() / 2;
-      auto answers = generate(variants, requests.first(half), tokenizer);
-      if (answers.front().size() < half || hooks.should_stop()) return answers;
-      auto more = generate(variants, requests.subspan(half), tokenizer);
-      for (size_t i = 0; i < answers.size(); ++i) {
-        std::move(more[i].begin(), more[i].end(), std::back_inserter(answers[i]));
-      }
-      return answers;
+    return answers;
+  }
+
+  /// Halves the variants, then the requests, when a device has not memory enough.
+  Scores score(std::span<const Variant> variants, std::span<const LoglikRequest> requests) {
+    try {
+      return for_variants(variants, config.num_layers, [&](const StreamTree& tree) {
+        return score_streams(
+            decoder,
+            edited_layer(variants, keep_edits(tree)),
+            tree,
+            requests,
+            savings.prefix,
+            clock);
+      });
+    } catch (const c10::OutOfMemoryError&) {
+      if (variants.size() == 1 && requests.size() == 1) throw;
     }
-    return for_variants(variants, config.num_layers, [&](const StreamTree& its_tree) {
-      return generate_streams(
-          decoder,
-          edited_layer(variants, KeepEdits::kYes),
-          its_tree,
-          requests,
-          tokenizer,
-          savings.prefix,
-          clock);
-    });
+    if (variants.size() > 1) {
+      Scores scores = score(variants.first(variants.size() / 2), requests);
+      Scores more = score(variants.subspan(variants.size() / 2), requests);
+      std::move(more.begin(), more.end(), std::back_inserter(scores));
+      return scores;
+    }
+    Scores scores = score(variants, requests.first(requests.size() / 2));
+    const Scores more = score(variants, requests.subspan(requests.size() / 2));
+    scores.front().insert(scores.front().end(), more.front().begin(), more.front().end());
+    return scores;
   }
 
   ModelConfig config;
   Savings savings;
-  int64_t max_kv_bytes;
   PhaseClock clock;
   EngineHooks hooks;
   Weights weights;
   EditedLayers edited_layers;
+  Room room;
   std::unique_ptr<Backend> backend;
   Decoder decoder;
 };
@@ -254,15 +334,7 @@ std::vector<std::vector<std::vector<ContinuationScore>>> Engine::loglik(
   }
   if (requests.empty()) return {variants.size(), std::vector<std::vector<ContinuationScore>>{}};
   return for_groups(variants, state_->savings.fork, [&](const std::vector<Variant>& group) {
-    return for_variants(group, state_->config.num_layers, [&](const StreamTree& tree) {
-      return score_streams(
-          state_->decoder,
-          state_->edited_layer(group, state_->keep_edits(tree)),
-          tree,
-          requests,
-          state_->savings.prefix,
-          state_->clock);
-    });
+    return state_->score(group, requests);
   });
 }
 

@@ -10,6 +10,7 @@
 
 #include "engine/kernels.hpp"
 #include "engine/linear.hpp"
+#include "engine/weights.hpp"
 
 namespace prune_sweep {
 
@@ -19,7 +20,7 @@ double measure_flops_per_s(DType dtype, int64_t hidden, int64_t intermediate, in
   using Clock = std::chrono::steady_clock;
   const c10::InferenceMode inference;
   at::set_num_threads(num_threads);
-  const auto type = dtype == DType::kBfloat16 ? at::kBFloat16 : at::kFloat;
+  const at::ScalarType type = scalar_type(dtype);
   const auto random = [&](int64_t rows, int64_t columns) {
     return (at::randn({rows, columns}) / 32).to(type);
   };

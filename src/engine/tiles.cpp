@@ -67,6 +67,7 @@ bool works() {
 }  // namespace
 
 Arithmetic arithmetic_of(at::ScalarType stored) {
+  if (stored != at::kBFloat16 && stored != at::kFloat) return Arithmetic::kNone;
   static const bool bfloat16_works = works<c10::BFloat16>();
   static const bool float32_works = works<float>();
   if (stored == at::kBFloat16 && bfloat16_works) return Arithmetic::kBfloat16;

@@ -5,6 +5,8 @@
 #include <cstring>
 #include <utility>
 
+#include "prune_sweep/core/check.hpp"
+
 namespace prune_sweep {
 
 at::ScalarType scalar_type(StoredType type) {
@@ -15,6 +17,18 @@ at::ScalarType scalar_type(StoredType type) {
       return at::kHalf;
     case StoredType::kFloat32:
       return at::kFloat;
+  }
+  return at::kFloat;
+}
+
+at::ScalarType scalar_type(DType dtype) {
+  switch (dtype) {
+    case DType::kBfloat16:
+      return at::kBFloat16;
+    case DType::kFloat32:
+      return at::kFloat;
+    case DType::kFloat16:
+      return at::kHalf;
   }
   return at::kFloat;
 }
@@ -73,7 +87,17 @@ const TensorView& Weights::stored(int32_t layer, const LinearWeight& weight) con
 }
 
 at::Tensor Weights::load(const std::string& name) const {
-  return as_tensor(checkpoint_.tensor(name)).to(device_, dtype_);
+  const at::Tensor stored = as_tensor(checkpoint_.tensor(name));
+  at::Tensor tensor = stored.to(device_, dtype_);
+  // Its largest number is 65504; the others hold what any checkpoint has.
+  if (dtype_ == at::kHalf && stored.scalar_type() != at::kHalf &&
+      !at::isfinite(tensor).all().item<bool>()) {
+    bad_input(
+        "dtype=float16: tensor " + name,
+        "has values beyond what float16 can hold",
+        "Use dtype = bfloat16 or float32.");
+  }
+  return tensor;
 }
 
 }  // namespace prune_sweep

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "prune_sweep/core/job.hpp"
 #include "prune_sweep/model/checkpoint.hpp"
 #include "prune_sweep/model/model_config.hpp"
 
@@ -46,10 +47,12 @@ inline constexpr std::array<LinearWeight, 7> kLinearWeights{{
 }};
 
 at::ScalarType scalar_type(StoredType type);
+at::ScalarType scalar_type(DType dtype);
 
 class Weights {
  public:
-  /// Takes `checkpoint` over; tensors of another type than `dtype` are converted now.
+  /// Takes `checkpoint` over; tensors of another type than `dtype` are converted now. Throws Error
+  /// (kBadInput) naming the tensor that has values which float16 cannot hold.
   Weights(
       Checkpoint checkpoint, const ModelConfig& config, at::ScalarType dtype, at::Device device);
 

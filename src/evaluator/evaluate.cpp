@@ -82,9 +82,8 @@ GenerationRequest generation_request(
 }  // namespace
 
 Evaluator::Evaluator(const Setup& setup, EngineHooks hooks)
-    : started_s_(monotonic_s()), inputs_(inputs_of(setup)) {
-  const DeviceKind device =
-      resolve_device(inputs_.job) == "cuda" ? DeviceKind::kCuda : DeviceKind::kCpu;
+    : started_s_(monotonic_s()), inputs_(inputs_of(setup)), device_(setup.device) {
+  const DeviceKind device = parse_device(device_, "setup");
   engine_ = std::make_unique<Engine>(
       inputs_.job.model.path,
       EngineSettings{inputs_.job.model.dtype, device, setup.num_threads, setup.savings},
@@ -93,7 +92,7 @@ Evaluator::Evaluator(const Setup& setup, EngineHooks hooks)
 }
 
 Ready Evaluator::ready() const {
-  return {host_name(), resolve_device(inputs_.job), Engine::torch_version(), load_s_};
+  return {host_name(), device_, Engine::torch_version(), load_s_};
 }
 
 Result Evaluator::evaluate(const Lease& lease) {

@@ -10,6 +10,7 @@
 
 #include "prune_sweep/core/check.hpp"
 #include "prune_sweep/engine/engine.hpp"
+#include "prune_sweep/inputs/inputs.hpp"
 #include "prune_sweep/text/utf8.hpp"
 
 namespace prune_sweep {
@@ -52,7 +53,8 @@ Options read_options(int argc, char** argv) {
   }
   if (options.model_dir.empty()) bad_input("score", "no model directory given");
   options.settings.dtype = parse_dtype(dtype, "score: --dtype");
-  options.settings.device = parse_device(device, "score: --device");
+  const DeviceKind asked = parse_device(device, "score: --device");
+  options.settings.device = parse_device(resolve_device(asked, "score: --device"), "");
   return options;
 }
 

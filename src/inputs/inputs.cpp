@@ -1,6 +1,7 @@
 #include "prune_sweep/inputs/inputs.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "prune_sweep/core/check.hpp"
 #include "prune_sweep/core/digest.hpp"
@@ -123,17 +124,17 @@ Inputs read_inputs(Job job, WeightsCheck weights) {
       std::move(weights_digest)};
 }
 
-std::string resolve_device(const Job& job) {
+std::string resolve_device(DeviceKind asked, const std::string& where) {
   // The driver's control device is there exactly when a CUDA driver is loaded; no CUDA library is
   // needed to see it.
-  const bool has_cuda = fs::exists("/dev/nvidiactl");
-  if (job.model.device == DeviceKind::kCuda) {
-    bad_input(
-        job.source + ": model.device=cuda",
-        has_cuda ? "the engine computes on CPUs only so far" : "this host has no CUDA device",
-        "Use device = cpu or auto.");
+  const bool has_driver = fs::exists("/dev/nvidiactl");
+  const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
+  const bool is_hidden = visible != nullptr && *visible == '\0';
+  if (asked == DeviceKind::kCuda && !has_driver) {
+    bad_input(where + "=cuda", "this host has no CUDA device", "Use device = cpu or auto.");
   }
-  return "cpu";
+  if (asked == DeviceKind::kCuda) return "cuda";
+  return asked == DeviceKind::kAuto && has_driver && !is_hidden ? "cuda" : "cpu";
 }
 
 std::vector<int32_t> continuation_ids(
@@ -149,7 +150,8 @@ std::vector<int32_t> continuation_ids(
 
 Plan plan_of(const Inputs& inputs, int32_t num_groups) {
   std::vector<Variant> variants = enumerate_variants(inputs.job, inputs.config.num_layers);
-  const std::string device = resolve_device(inputs.job);
+  const Job& job = inputs.job;
+  const std::string device = resolve_device(job.model.device, job.source + ": model.device");
   std::vector<BenchmarkPlan> benchmarks;
   for (size_t i = 0; i < inputs.benchmarks.size(); ++i) {
     benchmarks.push_back(plan_benchmark(inputs, inputs.job.benchmarks[i], *inputs.benchmarks[i]));

@@ -10,7 +10,7 @@ namespace prune_sweep {
 
 namespace {
 
-constexpr uint16_t kProtocolVersion = 4;
+constexpr uint16_t kProtocolVersion = 5;
 constexpr std::array<std::string_view, std::variant_size_v<Message>> kNames{
     "Setup",
     "Ready",
@@ -33,6 +33,7 @@ void fields(Setup& m, Visit visit) {
       m.questions_sha256,
       m.tokenizer_sha256,
       m.end_ids,
+      m.device,
       m.model_sha256,
       m.num_threads,
       m.patience.evaluator_s,

@@ -29,6 +29,14 @@ std::string_view take_until(std::string_view& text, char separator) {
   return trimmed(front);
 }
 
+/// The number that `text` begins with, or 0.
+template <typename Number>
+Number number_at(std::string_view text) {
+  Number number = 0;
+  std::from_chars(text.data(), text.data() + text.size(), number);
+  return number;
+}
+
 bool is_uuid(std::string_view text) { return text.starts_with("GPU-") || text.starts_with("MIG-"); }
 
 /// The device that an entry of CUDA_VISIBLE_DEVICES means.
@@ -44,7 +52,7 @@ std::optional<Device> named(const std::vector<Device>& all, std::string_view ent
   });
   if (found != all.end()) return *found;
   // Parts of a device are not in the list of devices.
-  if (entry.starts_with("MIG-")) return Device{std::string(entry), "part of a GPU", 0};
+  if (entry.starts_with("MIG-")) return Device{std::string(entry), "part of a GPU", 0, "", 0};
   return std::nullopt;
 }
 
@@ -58,10 +66,10 @@ std::vector<Device> parse_device_list(std::string_view text) {
     Device device;
     device.uuid = take_until(line, ',');
     device.name = take_until(line, ',');
-    int64_t mebibytes = 0;  // "81559 MiB"; "[N/A]" where memory is the host's
-    const std::string_view memory = trimmed(line);
-    std::from_chars(memory.data(), memory.data() + memory.size(), mebibytes);
-    device.memory_bytes = mebibytes * kMiB;
+    // "81559 MiB"; "[N/A]" where memory is the host's
+    device.memory_bytes = number_at<int64_t>(take_until(line, ',')) * kMiB;
+    device.driver = take_until(line, ',');
+    device.capability = number_at<double>(take_until(line, ','));
     if (is_uuid(device.uuid)) devices.push_back(std::move(device));
   }
   return devices;
@@ -85,15 +93,28 @@ std::optional<Device> device_of(const std::vector<Device>& visible, int32_t loca
   return visible[static_cast<size_t>(local_rank) % visible.size()];
 }
 
-std::vector<Device> list_devices() {
+std::string dtypes_of(const Device& device) {
+  if (device.capability == 0) return "";
+  return device.capability < 8 ? "float16, float32" : "bfloat16, float16, float32";
+}
+
+DeviceList list_devices() {
   std::error_code ignored;
-  if (!std::filesystem::exists("/dev/nvidiactl", ignored)) return {};
+  if (!std::filesystem::exists("/dev/nvidiactl", ignored)) {
+    return {{}, "no CUDA driver is loaded on this host"};
+  }
   const CommandOutput output = run_command(
-      {"nvidia-smi", "--query-gpu=uuid,name,memory.total", "--format=csv,noheader"}, kPatience_s);
+      {"nvidia-smi",
+       "--query-gpu=uuid,name,memory.total,driver_version,compute_cap",
+       "--format=csv,noheader"},
+      kPatience_s);
+  const std::vector<Device> all = parse_device_list(output.text);
+  if (all.empty()) return {{}, "a CUDA driver is loaded, but nvidia-smi names no device"};
   const char* variable = std::getenv("CUDA_VISIBLE_DEVICES");
-  return visible_devices(
-      parse_device_list(output.text),
-      variable != nullptr ? std::optional<std::string>(variable) : std::nullopt);
+  const std::vector<Device> visible = visible_devices(
+      all, variable != nullptr ? std::optional<std::string>(variable) : std::nullopt);
+  if (!visible.empty()) return {visible, ""};
+  return {{}, "CUDA_VISIBLE_DEVICES=" + std::string(variable) + " leaves none of this host's"};
 }
 
 }  // namespace prune_sweep

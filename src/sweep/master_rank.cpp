@@ -146,6 +146,7 @@ Setup MasterRank::setup_for(int32_t rank) const {
       .questions_sha256 = request_.questions_sha256,
       .tokenizer_sha256 = context.tokenizer_sha256,
       .end_ids = request_.end_ids,
+      .device = context.device,
       // The plan's is of the files of this host.
       .model_sha256 = roster_.is_on_own_host(rank) ? "" : context.model_sha256,
       .patience = request_.limits.patience,

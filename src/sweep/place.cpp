@@ -50,7 +50,7 @@ Place find_place(int32_t local_rank, int32_t num_ranks) {
   Place place = place_of(
       {count_cores().usable, pages * ::sysconf(_SC_PAGE_SIZE), num_ranks}, process_variable);
   place.host = host_name();
-  place.devices = list_devices();
+  place.devices = list_devices().devices;
   place.device = device_of(place.devices, local_rank);
   return place;
 }

@@ -31,7 +31,9 @@ def mmlu_keys(subject, count, first=0):
 
 
 def gsm8k_keys(count):
-    return {"benchmarks__gsm8k": DATA / "gsm8k", "benchmarks__gsm8k_ids": f"0-{count - 1}", "benchmarks__max_new_tokens": NEW_TOKENS}
+    # The same five examples for every question, which then share them; the harness draws five for each unless told so.
+    return {"benchmarks__gsm8k": DATA / "gsm8k", "benchmarks__gsm8k_ids": f"0-{count - 1}", "benchmarks__gsm8k_exemplars": "fixed",
+            "benchmarks__max_new_tokens": NEW_TOKENS}
 
 
 def by_kind(runs):
@@ -138,7 +140,8 @@ def gsm8k(bench):
                  f"{SAMPLED_DROPS} and level {SAMPLED_LEVEL} on {part} of the questions measured with --naive, the rest counted as these. " + sweep_note()),
         Row(size, "transformers generate as lm-eval drives it, best batch", PASSES * median(values[best]) / median(own), "x", 10, 20,
             figures={"prune-sweep, s": own} | {f"batch {batch}, s a variant": values[name] for name, batch in batches.items()},
-            note=f"hf: the unedited model measured (batch 1 on {part} of the questions), times {PASSES:g}. Best: batch {batches[best]}."),
+            note=f"hf: the unedited model measured (batch 1 on {part} of the questions), times {PASSES:g}. Best: batch {batches[best]}. "
+                 "Both with the task's first five examples before every question."),
         memory_row("B", [[run] for run in values["prune-sweep"]]),
     ]
 

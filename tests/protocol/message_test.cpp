@@ -35,7 +35,7 @@ Record answer_record() {
 /// One of every kind with all its fields filled, and one with all of them empty.
 std::vector<Message> samples() {
   return {
-      Setup{"[model]\npath = /m\n", "sha", "tok", "1, 2", "mod", 3, {}},
+      Setup{"[model]\npath = /m\n", "sha", "tok", "1, 2", "cpu", "mod", 3, {}},
       Setup{},
       Ready{"host", "cpu", "2.11.0", 1.5},
       Ready{},
@@ -77,11 +77,12 @@ M round_trip(const M& message) {
 
 TEST_CASE("every message comes back with all its fields") {
   const auto setup = round_trip(
-      Setup{"job\ntext", "digest", "tokenizer", "151645, 151643", "model", 16, {2.5, 3.5}});
+      Setup{"job\ntext", "digest", "tokenizer", "151645, 151643", "cuda", "model", 16, {2.5, 3.5}});
   CHECK(setup.job_text == "job\ntext");
   CHECK(setup.questions_sha256 == "digest");
   CHECK(setup.tokenizer_sha256 == "tokenizer");
   CHECK(setup.end_ids == "151645, 151643");
+  CHECK(setup.device == "cuda");
   CHECK(setup.model_sha256 == "model");
   CHECK(setup.num_threads == 16);
   CHECK(setup.patience.evaluator_s == 2.5);

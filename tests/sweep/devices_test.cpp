@@ -7,10 +7,10 @@ using namespace prune_sweep;
 namespace {
 
 constexpr const char* kFourCards =
-    "GPU-5a2c1f3e-8d4b-4c7e-9a61-0f1d2e3c4b5a, NVIDIA A100-SXM4-80GB, 81920 MiB\n"
-    "GPU-5a2c9b77-1e2d-4f3a-8b4c-5d6e7f8091a2, NVIDIA A100-SXM4-80GB, 81920 MiB\n"
-    "GPU-c3d4e5f6-0718-4293-a4b5-c6d7e8f90a1b, NVIDIA A100-SXM4-80GB, 81920 MiB\n"
-    "GPU-d4e5f607-1829-43a4-b5c6-d7e8f90a1b2c, NVIDIA A100-SXM4-80GB, 81920 MiB\n";
+    "GPU-5a2c1f3e-8d4b-4c7e-9a61-0f1d2e3c4b5a, NVIDIA A100-SXM4-80GB, 81920 MiB, 580.65.06, 8.0\n"
+    "GPU-5a2c9b77-1e2d-4f3a-8b4c-5d6e7f8091a2, NVIDIA A100-SXM4-80GB, 81920 MiB, 580.65.06, 8.0\n"
+    "GPU-c3d4e5f6-0718-4293-a4b5-c6d7e8f90a1b, NVIDIA A100-SXM4-80GB, 81920 MiB, 580.65.06, 8.0\n"
+    "GPU-d4e5f607-1829-43a4-b5c6-d7e8f90a1b2c, NVIDIA A100-SXM4-80GB, 81920 MiB, 580.65.06, 8.0\n";
 
 }  // namespace
 
@@ -20,6 +20,17 @@ TEST_CASE("a list of devices is read line by line") {
   CHECK(devices[0].uuid == "GPU-5a2c1f3e-8d4b-4c7e-9a61-0f1d2e3c4b5a");
   CHECK(devices[3].name == "NVIDIA A100-SXM4-80GB");
   CHECK(devices[3].memory_bytes == int64_t{80} << 30);
+  CHECK(devices[3].driver == "580.65.06");
+  CHECK(devices[3].capability == 8.0);
+  CHECK(dtypes_of(devices[3]) == "bfloat16, float16, float32");
+  const auto turing = parse_device_list("GPU-2, Tesla T4, 15360 MiB, 535.183.01, 7.5\n");
+  REQUIRE(turing.size() == 1);
+  CHECK(dtypes_of(turing[0]) == "float16, float32");
+  // What a driver says that does not know a field.
+  const auto old = parse_device_list("GPU-3, Tesla T4, 15360 MiB, 450.51, [Not Supported]\n");
+  REQUIRE(old.size() == 1);
+  CHECK(old[0].capability == 0);
+  CHECK(dtypes_of(old[0]).empty());
 
   CHECK(parse_device_list("").empty());
   CHECK(parse_device_list("No devices were found\n").empty());
@@ -28,7 +39,7 @@ TEST_CASE("a list of devices is read line by line") {
             .empty());
   const auto integrated = parse_device_list("GPU-1, NVIDIA GB10, [N/A]\r\n");
   REQUIRE(integrated.size() == 1);
-  CHECK(integrated[0] == Device{"GPU-1", "NVIDIA GB10", 0});
+  CHECK(integrated[0] == Device{"GPU-1", "NVIDIA GB10", 0, "", 0});
 }
 
 TEST_CASE("CUDA_VISIBLE_DEVICES leaves what CUDA itself would leave") {
@@ -69,5 +80,7 @@ TEST_CASE("ranks of a host take one device after the other") {
 
 TEST_CASE("a host without a driver has no device, and nothing is started to find out") {
   // On a host with one the list is the driver's affair.
-  for (const Device& device : list_devices()) CHECK(!device.uuid.empty());
+  const DeviceList list = list_devices();
+  CHECK(list.devices.empty() == !list.why_none.empty());
+  for (const Device& device : list.devices) CHECK(!device.uuid.empty());
 }

@@ -14,7 +14,7 @@
 
 namespace prune_sweep {
 
-enum class DType : uint8_t { kBfloat16, kFloat32 };
+enum class DType : uint8_t { kBfloat16, kFloat32, kFloat16 };
 enum class DeviceKind : uint8_t { kAuto, kCpu, kCuda };
 
 std::string_view name(DType dtype);

@@ -32,8 +32,9 @@ struct EngineSettings {
   DeviceKind device = DeviceKind::kCpu;
   int32_t num_threads = 0;  ///< 0: as many as the process may use
   Savings savings{};
-  /// Keys and values that generation holds at once; requests that need more are taken in batches.
-  int64_t max_kv_bytes = int64_t{3} << 28;
+  /// Keys, values and edited weights that generation holds at once; requests that need more are
+  /// taken in batches.
+  int64_t max_unit_bytes = int64_t{1434} << 20;
   Operations operations = Operations::kFastest;
 };
 

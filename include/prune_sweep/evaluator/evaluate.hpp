@@ -34,6 +34,7 @@ class Evaluator {
 
   double started_s_;
   Inputs inputs_;
+  std::string device_;  // "cpu" or "cuda"
   std::unique_ptr<Engine> engine_;
   double load_s_ = 0;
 };

@@ -32,9 +32,9 @@ struct Inputs {
 /// who asks for their digest is told.
 Inputs read_inputs(Job job, WeightsCheck weights = WeightsCheck::kNone);
 
-/// The device the job's evaluators will use: "cpu" or "cuda". Throws Error (kBadInput) for cuda
-/// without a device.
-std::string resolve_device(const Job& job);
+/// The device that evaluators will use here: "cpu" or "cuda". Throws Error (kBadInput) for cuda
+/// without a device, naming `where` it was asked for.
+std::string resolve_device(DeviceKind asked, const std::string& where);
 
 /// Expands the job, once the weights are looked through. Every prompt is built and tokenized; none
 /// may be longer than the model's positions. `num_groups`: see make_plan().

@@ -41,6 +41,7 @@ struct Setup {
   std::string questions_sha256;  ///< see questions_digest()
   std::string tokenizer_sha256;
   std::string end_ids;       ///< see end_ids_text()
+  std::string device;        ///< "cpu" or "cuda": what the plan's records are keyed with
   std::string model_sha256;  ///< empty: these are the very files that rank 0 has digested
   int32_t num_threads = 1;   ///< the worker's affair: the master does not know its host
   Patience patience;

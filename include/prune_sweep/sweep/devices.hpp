@@ -14,11 +14,18 @@ struct Device {
   std::string uuid;          ///< "GPU-..." or "MIG-...": what CUDA_VISIBLE_DEVICES takes
   std::string name;          ///< empty where it is not known
   int64_t memory_bytes = 0;  ///< 0: not known
+  std::string driver;        ///< version; empty where it is not known
+  double capability = 0;     ///< compute capability, such as 9.0; 0: not known
   bool operator==(const Device&) const = default;
 };
 
-/// What `nvidia-smi --query-gpu=uuid,name,memory.total --format=csv,noheader` prints, a device a
-/// line in the order of their numbers. Lines that are something else are left out.
+/// Types that a device multiplies matrices in at full speed, by its compute capability: "bfloat16,
+/// float16, float32".
+std::string dtypes_of(const Device& device);
+
+/// What `nvidia-smi --query-gpu=uuid,name,memory.total,driver_version,compute_cap
+/// --format=csv,noheader` prints, a device a line in the order of their numbers. Lines that are
+/// something else are left out, and so are fields that an old driver does not know.
 std::vector<Device> parse_device_list(std::string_view text);
 
 /// Those of a host's devices that CUDA_VISIBLE_DEVICES leaves, in its order: numbers, UUIDs, or
@@ -31,7 +38,13 @@ std::vector<Device> visible_devices(
 /// more ranks than devices some are shared. Nothing without devices.
 std::optional<Device> device_of(const std::vector<Device>& visible, int32_t local_rank);
 
-/// The visible devices of this host. Empty where no CUDA driver is loaded; nobody is asked then.
-std::vector<Device> list_devices();
+/// The devices of a host that a rank may use, or why there are none.
+struct DeviceList {
+  std::vector<Device> devices;
+  std::string why_none;  ///< empty where there are some
+};
+
+/// Those of this host. Nobody is asked where no CUDA driver is loaded.
+DeviceList list_devices();
 
 }  // namespace prune_sweep

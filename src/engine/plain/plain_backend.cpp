@@ -11,13 +11,13 @@ Qkv PlainBackend::make_qkv(
     const LayerWeights& weights, const RotatedRows& rows, const RotatedRows& of_queries) {
   on_progress_();
   const auto normed = [&](const at::Tensor& hidden) {
-    return plain::rms_norm(hidden, weights.input_norm, config_.norm_eps);
+    return ops_.rms_norm(hidden, {weights.input_norm, config_.norm_eps});
   };
   const auto heads = [&](const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
     return at::linear(x, weight, bias).view({x.size(0), -1, config_.head_dim});
   };
   const auto turned = [&](const at::Tensor& x, const at::Tensor& norm, const Rope& rope) {
-    return plain::rotate(norm.defined() ? plain::rms_norm(x, norm, config_.norm_eps) : x, rope);
+    return ops_.norm_and_rotate(x, {norm, config_.norm_eps}, rope);
   };
   const at::Tensor x = normed(rows.hidden);
   const bool is_joint = of_queries.hidden.is_same(rows.hidden);
@@ -38,9 +38,9 @@ void PlainBackend::add_mlp(const LayerWeights& weights, at::Tensor& hidden) {
   for_row_blocks(hidden.size(0), row_block_, [&](int64_t first, int64_t count) {
     on_progress_();
     at::Tensor rows = hidden.narrow(0, first, count);
-    const at::Tensor x = plain::rms_norm(rows, weights.mlp_norm, config_.norm_eps);
+    const at::Tensor x = ops_.rms_norm(rows, {weights.mlp_norm, config_.norm_eps});
     const at::Tensor inner =
-        plain::silu_mul(at::linear(x, weights.gate), at::linear(x, weights.up));
+        ops_.silu_mul(at::linear(x, weights.gate), at::linear(x, weights.up));
     rows.add_(at::linear(inner, weights.down));
   });
 }
@@ -50,7 +50,7 @@ std::unique_ptr<UnitKv> PlainBackend::make_kv(
     const std::vector<int64_t>& wanted_rows,
     const StreamTree& tree,
     KeepKv keep) {
-  return std::make_unique<PlainKv>(packed, wanted_rows, tree, keep, device_);
+  return std::make_unique<PlainKv>(packed, wanted_rows, tree, keep, device_, ops_);
 }
 
 }  // namespace prune_sweep

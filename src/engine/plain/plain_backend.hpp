@@ -17,13 +17,15 @@ class PlainBackend final : public Backend {
   PlainBackend(
       const ModelConfig& config,
       const Weights& weights,
+      const DeviceOps& ops,
       int64_t row_block,
       const std::function<void()>& on_progress)
       : config_(config),
         device_(weights.embedding().device()),
+        ops_(ops),
         row_block_(row_block),
         on_progress_(on_progress),
-        head_(config, weights, on_progress) {}
+        head_(config, weights, ops, on_progress) {}
 
   Qkv make_qkv(
       const LayerWeights& weights, const RotatedRows& rows, const RotatedRows& of_queries) override;
@@ -40,6 +42,7 @@ class PlainBackend final : public Backend {
  private:
   const ModelConfig& config_;
   at::Device device_;
+  DeviceOps ops_;
   int64_t row_block_;
   const std::function<void()>& on_progress_;
   PlainHead head_;

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <limits>
 
-#include "engine/kernels.hpp"
 
 namespace prune_sweep {
 
@@ -61,7 +60,7 @@ struct PlainHead::RowStates {
 template <typename OnLogits>
 PlainHead::RowStates PlainHead::scan(const at::Tensor& hidden, OnLogits on_logits) const {
   const at::Tensor x =
-      plain::rms_norm(hidden, weights_.final_norm(), config_.norm_eps).to(at::kFloat);
+      ops_.rms_norm(hidden, {weights_.final_norm(), config_.norm_eps}).to(at::kFloat);
   RowStates states(hidden.size(0), x.options());
   for (int64_t first = 0; first < config_.vocab_size; first += kIdBlock) {
     on_progress_();

@@ -5,6 +5,7 @@
 #include <functional>
 
 #include "engine/lm_head.hpp"
+#include "engine/plain/device_ops.hpp"
 #include "engine/weights.hpp"
 #include "prune_sweep/model/model_config.hpp"
 
@@ -14,8 +15,11 @@ class PlainHead final : public LmHead {
  public:
   /// All references must outlive it.
   PlainHead(
-      const ModelConfig& config, const Weights& weights, const std::function<void()>& on_progress)
-      : config_(config), weights_(weights), on_progress_(on_progress) {}
+      const ModelConfig& config,
+      const Weights& weights,
+      const DeviceOps& ops,
+      const std::function<void()>& on_progress)
+      : config_(config), weights_(weights), ops_(ops), on_progress_(on_progress) {}
 
   std::vector<Score> score(
       const at::Tensor& hidden, std::span<const Target> targets) const override;
@@ -32,6 +36,7 @@ class PlainHead final : public LmHead {
 
   const ModelConfig& config_;
   const Weights& weights_;
+  DeviceOps ops_;
   const std::function<void()>& on_progress_;
 };
 

@@ -20,9 +20,11 @@ PlainKv::PlainKv(
     const std::vector<int64_t>& wanted_rows,
     const StreamTree& tree,
     KeepKv keep,
-    at::Device device)
+    at::Device device,
+    const DeviceOps& ops)
     : packed_(packed),
       device_(device),
+      ops_(ops),
       all_(parts_of(all_queries(packed))),
       wanted_(parts_of(queries_of(packed, wanted_rows))),
       keep_(keep),
@@ -73,7 +75,7 @@ at::Tensor PlainKv::attend_prompts(size_t layer, size_t branch, const Qkv& qkv, 
     const Attended in_sequence{
         own.values.index_select(0, parts.in_sequence),
         own.log_sum.index_select(1, parts.in_sequence)};
-    own.values.index_copy_(0, parts.in_sequence, merge(in_sequence, prefix).values);
+    own.values.index_copy_(0, parts.in_sequence, ops_.merge(in_sequence, prefix).values);
   }
   return own.values.reshape({qkv.q.size(0), -1});
 }
@@ -121,8 +123,8 @@ at::Tensor PlainKv::attend_generated(
     of_question.log_sum.index_fill_(
         1, index_tensor(without_question, device_), -std::numeric_limits<float>::infinity());
   }
-  Attended all = merge(of_question, attend(std::move(generated), own));
-  if (packed_.prefix_len > 0) all = merge(all, attend(std::move(prefix), prompts));
+  Attended all = ops_.merge(of_question, attend(std::move(generated), own));
+  if (packed_.prefix_len > 0) all = ops_.merge(all, attend(std::move(prefix), prompts));
   return all.values.reshape({qkv.q.size(0), -1});
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/packed_rows.hpp"
+#include "engine/plain/device_ops.hpp"
 #include "engine/plain/varlen_attention.hpp"
 #include "engine/unit_kv.hpp"
 #include "prune_sweep/core/stream_tree.hpp"
@@ -22,7 +23,8 @@ class PlainKv final : public UnitKv {
       const std::vector<int64_t>& wanted_rows,
       const StreamTree& tree,
       KeepKv keep,
-      at::Device device);
+      at::Device device,
+      const DeviceOps& ops = DeviceOps());
 
   at::Tensor attend_prompts(size_t layer, size_t branch, const Qkv& qkv, Queries queries) override;
   void reserve_generated(int64_t num_slots, int64_t capacity) override;
@@ -46,6 +48,7 @@ class PlainKv final : public UnitKv {
 
   const PackedRows& packed_;
   at::Device device_;
+  DeviceOps ops_;
   PromptParts all_;
   PromptParts wanted_;
   KeepKv keep_;

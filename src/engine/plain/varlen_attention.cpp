@@ -30,10 +30,47 @@ Attended attend_part(at::Tensor q, at::Tensor k, at::Tensor v, Mask mask) {
   return {at::matmul(weights, v).transpose(0, 1), at::logsumexp(scores, {-1})};
 }
 
-/// The kernel of libtorch, for 16-bit types on devices of compute capability 8.0 and later.
+Attended attend_by_kernel(
+    const at::Tensor& q,
+    const at::Tensor& k,
+    const at::Tensor& v,
+    const VarlenParts& parts,
+    Mask mask) {
+  auto [values, log_sum, rng_state, unused, debug] = at::_flash_attention_forward(
+      q,
+      k,
+      v,
+      parts.query_ends(),
+      parts.first_keys(),
+      parts.most_queries(),
+      parts.most_keys(),
+      /*dropout_p=*/0.0,
+      /*is_causal=*/mask == Mask::kCausal,
+      /*return_debug_mask=*/false,
+      score_scale(q.size(2)),
+      /*window_size_left=*/std::nullopt,
+      /*window_size_right=*/std::nullopt,
+      parts.num_keys(),
+      /*alibi_slopes=*/std::nullopt);
+  return {std::move(values), std::move(log_sum)};
+}
+
+/// Whether libtorch's kernel works with such queries here: it says no by throwing, and does so on
+/// devices of a compute capability below 8.0.
 bool has_kernel(const at::Tensor& q) {
-  return q.is_cuda() && q.scalar_type() != at::kFloat && q.size(2) % 8 == 0 && q.size(2) <= 256 &&
-         at::globalContext().userEnabledFlashSDP();
+  if (!q.is_cuda() || q.scalar_type() == at::kFloat || q.size(2) % 8 != 0 || q.size(2) > 256) {
+    return false;
+  }
+  static const bool works = [&] {
+    const at::Tensor row = at::zeros({1, 1, 8}, q.options());
+    try {
+      attend_by_kernel(row, row, row, VarlenParts({{1, 0, 1}}, q.device()), Mask::kNone);
+      return true;
+    } catch (const c10::Error&) {
+      return false;
+    }
+  }();
+  return works;
 }
 
 }  // namespace
@@ -62,25 +99,7 @@ Attended attend_parts(
     const at::Tensor& v,
     const VarlenParts& parts,
     Mask mask) {
-  if (has_kernel(q)) {
-    auto [values, log_sum, rng_state, unused, debug] = at::_flash_attention_forward(
-        q,
-        k,
-        v,
-        parts.query_ends(),
-        parts.first_keys(),
-        parts.most_queries(),
-        parts.most_keys(),
-        /*dropout_p=*/0.0,
-        /*is_causal=*/mask == Mask::kCausal,
-        /*return_debug_mask=*/false,
-        score_scale(q.size(2)),
-        /*window_size_left=*/std::nullopt,
-        /*window_size_right=*/std::nullopt,
-        parts.num_keys(),
-        /*alibi_slopes=*/std::nullopt);
-    return {std::move(values), std::move(log_sum)};
-  }
+  if (has_kernel(q)) return attend_by_kernel(q, k, v, parts, mask);
   Attended all{at::empty_like(q), at::empty({q.size(1), q.size(0)}, q.options().dtype(at::kFloat))};
   int64_t first = 0;
   for (const VarlenPart& part : parts.parts()) {
@@ -96,7 +115,7 @@ Attended attend_parts(
   return all;
 }
 
-Attended merge(const Attended& a, const Attended& b) {
+Attended plain::merge(const Attended& a, const Attended& b) {
   const at::Tensor log_sum = at::logaddexp(a.log_sum, b.log_sum);
   const auto share = [&](const Attended& part) {
     const at::Tensor weight = (part.log_sum - log_sum).exp().transpose(0, 1).unsqueeze(-1);

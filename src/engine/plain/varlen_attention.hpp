@@ -56,7 +56,9 @@ Attended attend_parts(
     const VarlenParts& parts,
     Mask mask);
 
-/// Attention to the keys of both, of the same queries (arXiv 2402.05099, section 3.1).
+/// DeviceOps::merge in plain operations.
+namespace plain {
 Attended merge(const Attended& a, const Attended& b);
+}  // namespace plain
 
 }  // namespace prune_sweep

@@ -9,6 +9,7 @@
 #include <functional>
 #include <mutex>
 #include <numeric>
+#include <optional>
 #include <ranges>
 
 #include "engine/pruner.hpp"
@@ -147,7 +148,7 @@ uint32_t stored_magnitude(uint32_t magnitude, StoredType type) {
   return static_cast<uint32_t>(*std::ranges::partition_point(words, is_below));
 }
 
-/// One tensor to prune, on the CPU, where the stored weights are.
+/// One tensor to prune, on the CPU.
 struct Target {
   Stretch stored;
   at::Tensor weights;  ///< in the type that is computed in
@@ -191,6 +192,22 @@ class MagnitudePruner final : public Pruner {
   }
 
   LayerWeights prune(int32_t layer) const override {
+    return weights_.embedding().is_cpu() ? prune_on_cpu(layer) : prune_on_device(layer);
+  }
+
+ private:
+  /// What is zeroed of a whole tensor.
+  struct TensorCut {
+    uint32_t magnitude = 0;
+    int64_t ties = 0;
+  };
+
+  Stretch stretch(int32_t layer, size_t linear) const {
+    const TensorView& view = weights_.stored(layer, kLinearWeights[linear]);
+    return {view.type, view.bytes.data(), view.shape[0] * view.shape[1]};
+  }
+
+  LayerWeights prune_on_cpu(int32_t layer) const {
     LayerWeights pruned = weights_.layer(layer);
     // The largest first, so that no thread is left with one at the end.
     std::array<size_t, kLinearWeights.size()> order{};
@@ -198,40 +215,65 @@ class MagnitudePruner final : public Pruner {
     std::ranges::stable_sort(order, std::greater{}, [&](size_t linear) {
       return (pruned.*kLinearWeights[linear].member).numel();
     });
-    // Here, where memory that was used once is kept, and not in the threads.
-    std::array<at::Tensor, kLinearWeights.size()> on_cpu;
+    // Made here, where memory that was used once is kept, and not in the threads.
     std::array<at::Tensor, kLinearWeights.size()> copies;
     for (size_t linear = 0; linear < copies.size(); ++linear) {
-      on_cpu[linear] = (pruned.*kLinearWeights[linear].member).to(at::kCPU);
-      copies[linear] = at::empty_like(on_cpu[linear]);
+      copies[linear] = at::empty_like(pruned.*kLinearWeights[linear].member);
     }
     share_tasks(std::ssize(order), 1, [&](TaskCounter& counter) {
       for (int64_t task = 0; counter.take(task);) {
         const size_t linear = order[static_cast<size_t>(task)];
-        prune_tensor(
-            layer,
-            linear,
-            {stretch(layer, kLinearWeights[linear]), on_cpu[linear], copies[linear]});
+        const at::Tensor& weights = pruned.*kLinearWeights[linear].member;
+        prune_tensor(layer, linear, {stretch(layer, linear), weights, copies[linear]});
       }
     });
     for (size_t linear = 0; linear < copies.size(); ++linear) {
-      at::Tensor& tensor = pruned.*kLinearWeights[linear].member;
-      tensor = copies[linear].to(tensor.device());
+      pruned.*kLinearWeights[linear].member = copies[linear];
     }
     return pruned;
   }
 
- private:
-  Stretch stretch(int32_t layer, const LinearWeight& linear) const {
-    const TensorView& view = weights_.stored(layer, linear);
-    return {view.type, view.bytes.data(), view.shape[0] * view.shape[1]};
+  /// There where it can be; what is decided row by row, or on weights that are stored in another
+  /// type, is pruned on the CPU and copied.
+  LayerWeights prune_on_device(int32_t layer) const {
+    LayerWeights pruned = weights_.layer(layer);
+    for (size_t linear = 0; linear < kLinearWeights.size(); ++linear) {
+      at::Tensor& tensor = pruned.*kLinearWeights[linear].member;
+      const StoredType stored = stretch(layer, linear).type;
+      const std::optional<TensorCut> cut = cut_of(layer, linear);
+      if (cut && stored != StoredType::kFloat32 && scalar_type(stored) == tensor.scalar_type()) {
+        tensor = plain::with_zeros(tensor, stored_magnitude(cut->magnitude, stored), cut->ties);
+        continue;
+      }
+      const at::Tensor weights = tensor.to(at::kCPU);
+      const at::Tensor copy = at::empty_like(weights);
+      prune_tensor(layer, linear, {stretch(layer, linear), weights, copy});
+      tensor = copy.to(tensor.device());
+    }
+    return pruned;
+  }
+
+  /// Nothing where a tensor has more cuts than one, or its elements are not counted.
+  std::optional<TensorCut> cut_of(int32_t layer, size_t linear) const {
+    if (scope_ == MagnitudeScope::kGlobal) {
+      const auto found = std::find(ranked_layers_.begin(), ranked_layers_.end(), layer);
+      const auto index = static_cast<size_t>(found - ranked_layers_.begin());
+      return TensorCut{
+          global_.magnitude, global_.ties.at(index * kLinearWeights.size() + linear)};
+    }
+    const Stretch stored = stretch(layer, linear);
+    if (scope_ != MagnitudeScope::kTensor || stored.type == StoredType::kFloat32) {
+      return std::nullopt;
+    }
+    const Cut cut = smallest_of(counts_.of(layer, linear), stored.type, amount_.of(stored.size));
+    return TensorCut{cut.magnitude, cut.ties.front()};
   }
 
   void rank_globally(std::vector<int32_t> layers) {
     std::vector<Stretch> stretches;
     int64_t size = 0;
     for (const int32_t layer : layers) {
-      for (const LinearWeight& linear : kLinearWeights) {
+      for (size_t linear = 0; linear < kLinearWeights.size(); ++linear) {
         stretches.push_back(stretch(layer, linear));
         size += stretches.back().size;
       }
@@ -242,16 +284,8 @@ class MagnitudePruner final : public Pruner {
 
   void prune_tensor(int32_t layer, size_t linear, const Target& target) const {
     const int64_t size = target.stored.size;
-    if (scope_ == MagnitudeScope::kGlobal) {
-      const auto found = std::find(ranked_layers_.begin(), ranked_layers_.end(), layer);
-      const auto index = static_cast<size_t>(found - ranked_layers_.begin());
-      target.apply(
-          0, size, global_.magnitude, global_.ties.at(index * kLinearWeights.size() + linear));
-      return;
-    }
-    if (scope_ == MagnitudeScope::kTensor && target.stored.type != StoredType::kFloat32) {
-      const Cut cut = smallest_of(counts_.of(layer, linear), target.stored.type, amount_.of(size));
-      target.apply(0, size, cut.magnitude, cut.ties.front());
+    if (const std::optional<TensorCut> cut = cut_of(layer, linear)) {
+      target.apply(0, size, cut->magnitude, cut->ties);
       return;
     }
     const int64_t step = scope_ == MagnitudeScope::kRow ? target.weights.size(1) : size;

@@ -1,5 +1,7 @@
 #include "engine/pruners/magnitude_zeros.hpp"
 
+#include <ATen/ATen.h>
+
 #include <array>
 #include <cstring>
 
@@ -120,5 +122,20 @@ PRUNE_SWEEP_CLONES void copy_with_zeros(
     uint32_t* to) {
   copy_blocks(zero, stored, from, count, cut, ties, to);
 }
+
+namespace plain {
+
+at::Tensor with_zeros(const at::Tensor& weights, int64_t cut, int64_t ties) {
+  const at::Tensor magnitudes = weights.view(at::kShort).bitwise_and(0x7fff);
+  at::Tensor is_zero = magnitudes.lt(cut);
+  if (ties > 0) {
+    const at::Tensor is_equal = magnitudes.eq(cut);
+    const at::Tensor place = is_equal.flatten().cumsum(0, at::kInt).view_as(is_equal);
+    is_zero.logical_or_(is_equal.logical_and_(place.le(ties)));
+  }
+  return weights.masked_fill(is_zero, 0);
+}
+
+}  // namespace plain
 
 }  // namespace prune_sweep

@@ -2,6 +2,8 @@
 /// The loops that write a weight's pruned copy.
 #pragma once
 
+#include <ATen/core/Tensor.h>
+
 #include <cstdint>
 
 namespace prune_sweep {
@@ -42,5 +44,11 @@ void copy_with_zeros(
     uint32_t cut,
     int64_t ties,
     uint32_t* to);
+
+/// The same in plain ATen operations, for any device: of weights of 16 bits that are computed with
+/// as they are stored.
+namespace plain {
+at::Tensor with_zeros(const at::Tensor& weights, int64_t cut, int64_t ties);
+}  // namespace plain
 
 }  // namespace prune_sweep
