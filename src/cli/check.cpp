@@ -30,9 +30,8 @@ void print_devices(const PlanContext& context) {
         device.driver.c_str(),
         device.capability,
         dtypes.empty() ? "" : (": " + dtypes).c_str());
-    const bool is_slow =
-        context.device == "cuda" && !dtypes.empty() &&
-        dtypes.find(name(context.dtype)) == std::string::npos;
+    const bool is_slow = context.device == "cuda" && !dtypes.empty() &&
+                         dtypes.find(name(context.dtype)) == std::string::npos;
     if (is_slow) {
       std::printf(
           "           it has no %s of its own: dtype = float16 is faster\n",

@@ -14,8 +14,8 @@
 #include "engine/decode.hpp"
 #include "engine/decoder.hpp"
 #include "engine/loglik.hpp"
-#include "engine/plain/cuda_library.hpp"
 #include "engine/phase_clock.hpp"
+#include "engine/plain/cuda_library.hpp"
 #include "engine/pruner.hpp"
 #include "engine/streams.hpp"
 #include "engine/weights.hpp"
@@ -140,8 +140,8 @@ struct Engine::State {
             find_device(settings.device)),
         edited_layers(weights),
         room(find_room(settings, config, weights)),
-        backend(make_backend(
-            config, weights, settings.operations, room.row_block, hooks.on_progress)),
+        backend(
+            make_backend(config, weights, settings.operations, room.row_block, hooks.on_progress)),
         decoder(config, weights, *backend) {}
 
   /// For a pass through `tree`, which asks for every layer once: those of the pass before are of

@@ -42,8 +42,7 @@ EditedLayers::EditedLayers(const Weights& weights, std::optional<int64_t> capaci
     : weights_(weights),
       counts_(weights),
       bytes_(edited_bytes(weights.layer(0))),
-      capacity_(capacity.value_or(
-          std::max<int64_t>(weights.num_layers(), kRoomBytes / bytes_))) {}
+      capacity_(capacity.value_or(std::max<int64_t>(weights.num_layers(), kRoomBytes / bytes_))) {}
 
 const Pruner& EditedLayers::pruner_of(const Edit& edit, std::span<const int32_t> layers) {
   Key key{edit, {layers.begin(), layers.end()}};

@@ -91,9 +91,7 @@ Evaluator::Evaluator(const Setup& setup, EngineHooks hooks)
   load_s_ = monotonic_s() - started_s_;
 }
 
-Ready Evaluator::ready() const {
-  return {host_name(), device_, Engine::torch_version(), load_s_};
-}
+Ready Evaluator::ready() const { return {host_name(), device_, Engine::torch_version(), load_s_}; }
 
 Result Evaluator::evaluate(const Lease& lease) {
   const double start_s = monotonic_s();

@@ -208,7 +208,7 @@ TEST_CASE("bad jobs are refused with file, key and reason") {
       {"[benchmarks]\nmmlu-exemplars=fixed", {"benchmarks.mmlu-exemplars", "unknown key"}},
       {"[model]\ndtype=float32\ndtype=float32", {"model.dtype", "more than once"}},
       {"[model]\ndtype=float32\n[model]\ndtype=float32", {"model.dtype", "more than once"}},
-      {"[model]\ndtype=float16", {"model.dtype=float16", "one of bfloat16, float32"}},
+      {"[model]\ndtype=float8", {"model.dtype=float8", "one of bfloat16, float32, float16"}},
       {"[model]\ndtype=", {"model.dtype=", "one of bfloat16, float32"}},
       {"[model]\ndevice=tpu", {"model.device=tpu", "one of auto, cpu, cuda"}},
       {"[sweep]\nmagnitude=140", {"sweep.magnitude=140", "percent must be in [0, 100]"}},
@@ -528,7 +528,7 @@ TEST_CASE("variants that the model or their names do not allow are refused") {
 }
 
 TEST_CASE("dtypes and devices are read by the names they are written with") {
-  for (const DType dtype : {DType::kBfloat16, DType::kFloat32}) {
+  for (const DType dtype : {DType::kBfloat16, DType::kFloat32, DType::kFloat16}) {
     CHECK(parse_dtype(name(dtype), "") == dtype);
   }
   for (const DeviceKind device : {DeviceKind::kAuto, DeviceKind::kCpu, DeviceKind::kCuda}) {

@@ -90,8 +90,8 @@ inline void silu_mul(
   with_type(type, [&](auto zero) {
     using T = decltype(zero);
     for (int64_t i = 0; i < count; ++i) {
-      static_cast<T*>(out)[i] = T(elements::silu_mul<T>(
-          static_cast<const T*>(gate)[i], static_cast<const T*>(up)[i]));
+      static_cast<T*>(out)[i] =
+          T(elements::silu_mul<T>(static_cast<const T*>(gate)[i], static_cast<const T*>(up)[i]));
     }
   });
 }

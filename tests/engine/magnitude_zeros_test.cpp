@@ -68,8 +68,7 @@ TEST_CASE("a pruned copy has zeros where they belong, in every type, at any alig
 
 TEST_CASE("plain operations put the zeros in the same places") {
   auto words = random_words<uint16_t>(900, 3);
-  const at::Tensor weights =
-      at::from_blob(words.data(), {30, 30}, at::kShort).view(at::kBFloat16);
+  const at::Tensor weights = at::from_blob(words.data(), {30, 30}, at::kShort).view(at::kBFloat16);
   for (const uint32_t cut : {0, 0x3f80, 0x3f82, 0x3f90}) {
     for (const int64_t ties : {0, 1, 50, 900}) {
       CAPTURE(cut, ties);

@@ -56,8 +56,7 @@ PRUNE_SWEEP_DEVICE float log_add(float a, float b) {
 }
 
 /// A weighted value of two parts, of which each was divided by its own sum e^log_sum.
-PRUNE_SWEEP_DEVICE float merged(
-    float a, float log_sum_a, float b, float log_sum_b, float log_sum) {
+PRUNE_SWEEP_DEVICE float merged(float a, float log_sum_a, float b, float log_sum_b, float log_sum) {
   return a * std::exp(log_sum_a - log_sum) + b * std::exp(log_sum_b - log_sum);
 }
 

@@ -114,8 +114,7 @@ const KernelTable* load_cuda_kernels() {
     const fs::path library = dir / "libprune_sweep_cuda.so";
     if (!fs::exists(library)) continue;
     void* const loaded = ::dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
-    void* const symbol =
-        loaded != nullptr ? ::dlsym(loaded, "prune_sweep_kernel_table") : nullptr;
+    void* const symbol = loaded != nullptr ? ::dlsym(loaded, "prune_sweep_kernel_table") : nullptr;
     if (symbol == nullptr) {
       const char* why = ::dlerror();
       bad_input(library.string() + ": cannot be loaded", why != nullptr ? why : "");

@@ -39,8 +39,7 @@ void PlainBackend::add_mlp(const LayerWeights& weights, at::Tensor& hidden) {
     on_progress_();
     at::Tensor rows = hidden.narrow(0, first, count);
     const at::Tensor x = ops_.rms_norm(rows, {weights.mlp_norm, config_.norm_eps});
-    const at::Tensor inner =
-        ops_.silu_mul(at::linear(x, weights.gate), at::linear(x, weights.up));
+    const at::Tensor inner = ops_.silu_mul(at::linear(x, weights.gate), at::linear(x, weights.up));
     rows.add_(at::linear(inner, weights.down));
   });
 }

@@ -258,8 +258,7 @@ class MagnitudePruner final : public Pruner {
     if (scope_ == MagnitudeScope::kGlobal) {
       const auto found = std::find(ranked_layers_.begin(), ranked_layers_.end(), layer);
       const auto index = static_cast<size_t>(found - ranked_layers_.begin());
-      return TensorCut{
-          global_.magnitude, global_.ties.at(index * kLinearWeights.size() + linear)};
+      return TensorCut{global_.magnitude, global_.ties.at(index * kLinearWeights.size() + linear)};
     }
     const Stretch stored = stretch(layer, linear);
     if (scope_ != MagnitudeScope::kTensor || stored.type == StoredType::kFloat32) {
