@@ -7,6 +7,7 @@ import pytest
 LONG = {
     "soak": "run the full matrices: an hour instead of minutes",
     "slurm": "run everything on a SLURM of its own: ten minutes more",
+    "device": "run on a GPU of this machine, too",
 }
 
 

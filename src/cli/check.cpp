@@ -19,24 +19,19 @@ void print_devices(const PlanContext& context) {
       "device     %s%s\n",
       context.device.c_str(),
       list.devices.empty() ? (": " + list.why_none).c_str() : "");
-  for (size_t i = 0; i < list.devices.size(); ++i) {
-    const Device& device = list.devices[i];
-    const std::string dtypes = dtypes_of(device);
-    std::printf(
-        "           %zu  %s, %.1f GiB, driver %s, compute capability %.1f%s\n",
-        i,
-        device.name.c_str(),
-        static_cast<double>(device.memory_bytes) / (1 << 30),
-        device.driver.c_str(),
-        device.capability,
-        dtypes.empty() ? "" : (": " + dtypes).c_str());
-    const bool is_slow = context.device == "cuda" && !dtypes.empty() &&
-                         dtypes.find(name(context.dtype)) == std::string::npos;
-    if (is_slow) {
-      std::printf(
-          "           it has no %s of its own: dtype = float16 is faster\n",
-          std::string(name(context.dtype)).c_str());
+  for (const Device& device : list.devices) {
+    std::printf("           %s", device.name.c_str());
+    if (device.memory_bytes > 0) {
+      std::printf(", %.1f GiB", static_cast<double>(device.memory_bytes) / (1 << 30));
     }
+    if (!device.driver.empty()) std::printf(", driver %s", device.driver.c_str());
+    if (device.capability > 0) {
+      std::printf(", compute capability %.1f: %s", device.capability, dtypes_of(device).c_str());
+    }
+    std::printf("\n");
+    const bool is_slow = context.device == "cuda" && context.dtype == DType::kBfloat16 &&
+                         device.capability > 0 && device.capability < kBfloat16Capability;
+    if (is_slow) std::printf("           dtype = float16 is the faster one there\n");
   }
 }
 
@@ -46,7 +41,7 @@ int command_check(const CommandLine& line) {
   line.require_only({"digest", "shard"}, 1);
   const bool wants_digest = line.has("digest");
   RunDir(output_dir_of(line)).require_usable();
-  const Inputs inputs = read_job_inputs(line, WeightsCheck::kHeaders).inputs;
+  const Inputs inputs = read_job_inputs(line, WeightsCheck::kFinite).inputs;
   const Plan plan = plan_of(inputs);
   std::printf(
       "model      %s: %s, %d layers, %ld parameters, weights finite\n",

@@ -275,7 +275,7 @@ int command_submit(const CommandLine& line) {
   }
   const RunDir run(output_dir_of(line));
   run.require_usable();
-  auto [job, inputs] = read_job_inputs(line, WeightsCheck::kHeaders);
+  auto [job, inputs] = read_job_inputs(line, WeightsCheck::kFinite);
   // The device is looked for where the job runs.
   if (batch.allocation.gpus_per_node > 0) inputs.job.model.device = DeviceKind::kAuto;
   const Plan plan = plan_of(inputs);

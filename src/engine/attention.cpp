@@ -33,9 +33,9 @@ PRUNE_SWEEP_INLINE void softmax_rows(
     C* probabilities) {
   for (int64_t row = 0; row < rows; ++row, scores += extent, probabilities += extent) {
     const int64_t visible = first_visible + row / group;
-    softmax_row(scores, visible, scale);
+    const float norm = softmax_powers(scores, visible, scale);
     for (int64_t i = 0; i < extent; i += kLanes) {
-      const Lanes values = first_lanes(visible - i) ? load(scores + i) : Lanes{};
+      const Lanes values = first_lanes(visible - i) ? load(scores + i) * norm : Lanes{};
       store(probabilities + i, rounded_to<T>(values));
     }
   }

@@ -13,7 +13,6 @@
 
 #include "engine/packed_rows.hpp"
 #include "engine/stream_kv.hpp"
-#include "engine/unit_kv.hpp"
 
 namespace prune_sweep {
 

@@ -29,9 +29,9 @@ inline float score_scale(int64_t head_dim) {
 /// Rows of a left-hand side, rounded up so that few shapes of products occur.
 inline int64_t padded_rows(int64_t rows) { return (rows + 15) / 16 * 16; }
 
-/// Turns a row of `count` scores into probabilities of the scaled scores, in place. There is room
-/// for whole lanes behind them.
-PRUNE_SWEEP_INLINE void softmax_row(float* scores, int64_t count, float scale) {
+/// Turns a row of `count` scores into e^(scaled score - the largest), in place, and returns the
+/// inverse of their sum. There is room for whole lanes behind them.
+PRUNE_SWEEP_INLINE float softmax_powers(float* scores, int64_t count, float scale) {
   const Lanes lowest = Lanes{} - std::numeric_limits<float>::infinity();
   Lanes largest = lowest;
   for (int64_t i = 0; i < count; i += kLanes) {
@@ -46,7 +46,12 @@ PRUNE_SWEEP_INLINE void softmax_row(float* scores, int64_t count, float scale) {
     total += values;
     store(scores + i, values, count - i);
   }
-  const float norm = 1.0F / sum(total);
+  return 1.0F / sum(total);
+}
+
+/// Turns a row of `count` scores into probabilities of the scaled scores, in place.
+PRUNE_SWEEP_INLINE void softmax_row(float* scores, int64_t count, float scale) {
+  const float norm = softmax_powers(scores, count, scale);
   for (int64_t i = 0; i < count; i += kLanes) {
     store(scores + i, load(scores + i) * norm, count - i);
   }

@@ -1,5 +1,6 @@
 #include "engine/backend.hpp"
 
+#include "engine/plain/cuda_library.hpp"
 #include "engine/plain/plain_backend.hpp"
 #include "engine/tile_backend.hpp"
 

@@ -3,11 +3,11 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <memory>
 #include <string_view>
 #include <utility>
 
-#include "engine/stream_kv.hpp"
-#include "prune_sweep/core/check.hpp"
+#include "engine/plain/to_device.hpp"
 
 namespace prune_sweep {
 
@@ -237,7 +237,7 @@ class Generator {
       decoder_.run_layer(weights, effect, hidden, rope, attend);
       return;
     }
-    const at::Tensor index = at::tensor(group, at::kLong).to(hidden.device());
+    const at::Tensor index = indices_on(hidden.device(), group);
     const Rope angles{rope.cos.index_select(0, index), rope.sin.index_select(0, index)};
     at::Tensor states = hidden.index_select(0, index);
     decoder_.run_layer(weights, effect, states, angles, attend);
@@ -291,17 +291,13 @@ std::vector<std::vector<Generation>> generate_streams(
 }
 
 int64_t generation_kv_bytes(
-    const ModelConfig& config,
+    const Backend& backend,
     const StreamTree& tree,
     std::span<const GenerationRequest> requests,
-    Use prefix,
-    int64_t element_bytes) {
-  const PackedRows packed = pack_prompts(requests, prefix);
-  const int64_t blocks = KvLayout(packed).num_blocks() * count_passes(tree).attention;
-  const int64_t own_rows = std::ssize(tree.levels.back()) * std::ssize(requests) *
-                           stored_tokens(requests) * config.num_layers;
-  return blocks * StreamKv::block_bytes(config.kv_heads, config.head_dim, element_bytes) +
-         own_rows * 2 * config.kv_heads * config.head_dim * element_bytes;
+    Use prefix) {
+  const int64_t num_answers = std::ssize(tree.levels.back()) * std::ssize(requests);
+  return backend.kv_bytes(
+      pack_prompts(requests, prefix), tree, num_answers * stored_tokens(requests));
 }
 
 }  // namespace prune_sweep

@@ -14,7 +14,7 @@
 namespace prune_sweep {
 
 /// Generates for every stream after the tree's last layer and every request: [streams][requests].
-/// The bits of an answer do not depend on the other streams and requests.
+/// With the tiles' backend the bits of an answer do not depend on the other streams and requests.
 std::vector<std::vector<Generation>> generate_streams(
     Decoder& decoder,
     const EditedLayer& edited_layer,
@@ -26,10 +26,9 @@ std::vector<std::vector<Generation>> generate_streams(
 
 /// Bytes of keys and values that generate_streams() would hold.
 int64_t generation_kv_bytes(
-    const ModelConfig& config,
+    const Backend& backend,
     const StreamTree& tree,
     std::span<const GenerationRequest> requests,
-    Use prefix,
-    int64_t element_bytes);
+    Use prefix);
 
 }  // namespace prune_sweep

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "engine/plain/to_device.hpp"
 #include "engine/rope.hpp"
 
 namespace prune_sweep {
@@ -12,7 +13,8 @@ namespace prune_sweep {
 namespace {
 
 at::Tensor index_tensor(std::span<const int32_t> values, at::Device device) {
-  return at::tensor(at::ArrayRef<int32_t>(values.data(), values.size()), at::kInt).to(device);
+  return to_device(
+      at::tensor(at::ArrayRef<int32_t>(values.data(), values.size()), at::kInt), device);
 }
 
 }  // namespace
@@ -60,7 +62,7 @@ at::Tensor Decoder::run_last_layer(
     const Rope& rope,
     const WantedRows& wanted,
     const Attend& attend) {
-  const at::Tensor index = at::tensor(wanted.rows, at::kLong).to(hidden.device());
+  const at::Tensor index = indices_on(hidden.device(), wanted.rows);
   at::Tensor rows = hidden.index_select(0, index);
   if (effect.keeps_attention) {
     const Qkv qkv = backend_.make_qkv(weights, {hidden, rope}, {rows, wanted.rope});

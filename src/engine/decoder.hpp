@@ -36,8 +36,8 @@ class Decoder {
   at::Tensor embed(std::span<const int32_t> ids) const;  // => [rows, hidden]
   Rope rope(std::span<const int32_t> positions);         // [rows]
 
-  /// One layer, as far as its edit keeps it, in place. A row's result does not depend on the other
-  /// rows, but through `attend`.
+  /// One layer, as far as its edit keeps it, in place. A row's result depends on the
+  /// others through `attend` alone, as far as the backend's sums do.
   void run_layer(
       const LayerWeights& weights,
       const EditEffect& effect,

@@ -82,16 +82,25 @@ struct Room {
   int64_t row_block;
 };
 
-/// As it is set for a CPU; of a device's memory, what is free with the weights in it.
+/// As it is set for a CPU; of a device's memory, what the weights leave of all there is: what is
+/// free now depends on others, and the bits of results on what is computed together.
 Room find_room(const EngineSettings& settings, const ModelConfig& config, const Weights& weights) {
   const at::Tensor& like = weights.embedding();
   if (like.is_cpu()) return {settings.max_unit_bytes, settings.savings.row_block};
-  const auto free_bytes =
-      static_cast<int64_t>(at::accelerator::getMemoryInfo(like.device().index()).first);
-  // Half is for keys and values; an eighth for what is inside the MLP, three tensors at once.
-  const int64_t inner_bytes = int64_t{3} * config.intermediate * like.element_size();
+  const auto total_bytes =
+      static_cast<int64_t>(at::accelerator::getMemoryInfo(like.device().index()).second);
+  const int64_t left_bytes = std::max<int64_t>(0, total_bytes - weights.num_bytes());
+  // Half is for what a unit holds; an eighth for what is inside the MLP, three tensors at once.
+  const auto inner_bytes = int64_t{3} * config.intermediate * like.element_size();
   return {
-      free_bytes / 2, std::max<int64_t>(settings.savings.row_block, free_bytes / 8 / inner_bytes)};
+      left_bytes / 2, std::max<int64_t>(settings.savings.row_block, left_bytes / 8 / inner_bytes)};
+}
+
+/// Edited layers that are kept: as many as there is room for on a CPU; on a device, in half of what
+/// a unit may hold.
+std::optional<int64_t> edited_capacity(const Weights& weights, const Room& room) {
+  if (weights.embedding().is_cpu()) return std::nullopt;
+  return std::max<int64_t>(1, room.max_unit_bytes / 2 / weights.edited_bytes());
 }
 
 /// Drops answers to requests that are not answered for every variant.
@@ -138,8 +147,8 @@ struct Engine::State {
             config,
             scalar_type(settings.dtype),
             find_device(settings.device)),
-        edited_layers(weights),
         room(find_room(settings, config, weights)),
+        edited_layers(weights, edited_capacity(weights, room)),
         backend(
             make_backend(config, weights, settings.operations, room.row_block, hooks.on_progress)),
         decoder(config, weights, *backend) {}
@@ -187,9 +196,8 @@ struct Engine::State {
   /// Whether keys and values of the requests fit beside the variants' edited layers, which get
   /// three quarters of the room at most.
   bool kv_fits(const StreamTree& tree, std::span<const GenerationRequest> requests) const {
-    const auto element_bytes = static_cast<int64_t>(weights.embedding().element_size());
-    const int64_t edited_bytes = num_edited_layers(tree) * edited_layers.bytes();
-    return generation_kv_bytes(config, tree, requests, savings.prefix, element_bytes) <=
+    const int64_t edited_bytes = num_edited_layers(tree) * weights.edited_bytes();
+    return generation_kv_bytes(*backend, tree, requests, savings.prefix) <=
            std::max(room.max_unit_bytes - edited_bytes, room.max_unit_bytes / 4);
   }
 
@@ -233,6 +241,7 @@ struct Engine::State {
       });
     } catch (const c10::OutOfMemoryError&) {
       if (variants.size() == 1 && requests.size() == 1) throw;
+      edited_layers.clear();
     }
     return requests.size() > 1
                ? generate_in_parts(variants, requests, requests.size() / 2, tokenizer)
@@ -281,6 +290,7 @@ struct Engine::State {
       });
     } catch (const c10::OutOfMemoryError&) {
       if (variants.size() == 1 && requests.size() == 1) throw;
+      edited_layers.clear();
     }
     if (variants.size() > 1) {
       Scores scores = score(variants.first(variants.size() / 2), requests);
@@ -299,8 +309,8 @@ struct Engine::State {
   PhaseClock clock;
   EngineHooks hooks;
   Weights weights;
-  EditedLayers edited_layers;
   Room room;
+  EditedLayers edited_layers;
   std::unique_ptr<Backend> backend;
   Decoder decoder;
 };

@@ -136,7 +136,8 @@ at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
   return out;
 }
 
-void norm_and_rotate(const at::Tensor& x, const RowNorm& norm, const Rope& rope) {
+void norm_and_rotate(const at::Tensor& x, const HeadTurn& turn) {
+  const auto& [norm, rope] = turn;
   const int64_t heads = x.size(1);
   const int64_t head_dim = x.size(2);
   with_element_type(x, [&](auto zero) {

@@ -24,10 +24,15 @@ struct RowNorm {
 /// times `weight`.
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps);  // [..., n], [n]
 
+/// What is done to every head of queries and keys.
+struct HeadTurn {
+  RowNorm norm;
+  Rope rope;  // [rows]
+};
+
 /// In place: every head after `norm`, then turned by its row's angles: rotary position embedding
 /// (arXiv 2104.09864) in the half-rotation form. `x` is contiguous.
-void norm_and_rotate(
-    const at::Tensor& x, const RowNorm& norm, const Rope& rope);  // [rows, heads, head_dim]
+void norm_and_rotate(const at::Tensor& x, const HeadTurn& turn);  // [rows, heads, head_dim]
 
 /// The same in plain ATen operations, for any device; the yardstick of the tests.
 namespace plain {

@@ -10,6 +10,7 @@
 #include <span>
 
 #include "engine/panels.hpp"
+#include "engine/tile_stores.hpp"
 
 namespace prune_sweep {
 
@@ -29,9 +30,6 @@ void add_product(
 
 /// inner = SiLU(x * gate^T) * (x * up^T), in the layout of the next product.
 void gated_product(const Panels& x, const at::Tensor& gate, const at::Tensor& up, Panels& inner);
-
-/// Rows of a weight that are multiplied together.
-inline constexpr int64_t kWeightRows = 128;
 
 /// What a product of `count` rows of a weight, from `first` on, and a panel of rows gives: tile
 /// [count][columns], float32.

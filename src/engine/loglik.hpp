@@ -12,8 +12,8 @@
 
 namespace prune_sweep {
 
-/// Scores of every stream after the tree's last layer: [streams][requests][continuations]. The bits
-/// of a score do not depend on the other streams and requests.
+/// Scores of every stream after the tree's last layer: [streams][requests][continuations]. With the
+/// tiles' backend the bits of a score do not depend on the other streams and requests.
 std::vector<std::vector<std::vector<ContinuationScore>>> score_streams(
     Decoder& decoder,
     const EditedLayer& edited_layer,

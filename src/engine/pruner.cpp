@@ -8,19 +8,6 @@
 
 namespace prune_sweep {
 
-namespace {
-
-/// Bytes of the tensors that an edited copy of a layer has of its own.
-int64_t edited_bytes(const LayerWeights& layer) {
-  int64_t bytes = 0;
-  for (const LinearWeight& linear : kLinearWeights) {
-    bytes += static_cast<int64_t>((layer.*linear.member).nbytes());
-  }
-  return bytes;
-}
-
-}  // namespace
-
 std::span<const PrunerInfo> pruner_table() {
   static constexpr std::array kTable{
       PrunerInfo{EditKind::kMagnitude, make_magnitude_pruner},
@@ -41,8 +28,8 @@ std::vector<int32_t> decided_together(const Variant& variant, const Edit& edit) 
 EditedLayers::EditedLayers(const Weights& weights, std::optional<int64_t> capacity)
     : weights_(weights),
       counts_(weights),
-      bytes_(edited_bytes(weights.layer(0))),
-      capacity_(capacity.value_or(std::max<int64_t>(weights.num_layers(), kRoomBytes / bytes_))) {}
+      capacity_(capacity.value_or(
+          std::max<int64_t>(weights.num_layers(), kRoomBytes / weights.edited_bytes()))) {}
 
 const Pruner& EditedLayers::pruner_of(const Edit& edit, std::span<const int32_t> layers) {
   Key key{edit, {layers.begin(), layers.end()}};

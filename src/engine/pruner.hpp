@@ -63,8 +63,6 @@ class EditedLayers {
   explicit EditedLayers(const Weights& weights, std::optional<int64_t> capacity = {});
 
   int64_t capacity() const { return capacity_; }
-  /// Of one layer's edited copy.
-  int64_t bytes() const { return bytes_; }
   void clear() { entries_.clear(); }
 
   /// Weights of `edit.layer` under an edit that changes weights; `layers` are decided_together.
@@ -84,7 +82,6 @@ class EditedLayers {
 
   const Weights& weights_;
   MagnitudeCounts counts_;
-  int64_t bytes_;
   int64_t capacity_;
   std::map<Key, std::unique_ptr<Pruner>> pruners_;  // of an edit with layer 0
   std::map<Key, Entry> entries_;

@@ -47,7 +47,6 @@ class StreamKv {
   /// kept for the next time. Precondition: there are products of tiles.
   void fill(const at::Tensor& k, const at::Tensor& v, const KvLayout& layout);
 
-  bool is_filled() const { return kv_heads_ > 0; }
   tiles::Arithmetic arithmetic() const { return arithmetic_; }
   int64_t kv_heads() const { return kv_heads_; }
   int64_t head_dim() const { return head_dim_; }

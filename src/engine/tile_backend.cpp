@@ -19,6 +19,7 @@ TileBackend::TileBackend(
     int64_t row_block,
     const std::function<void()>& on_progress)
     : config_(config),
+      element_bytes_(static_cast<int64_t>(weights.embedding().element_size())),
       row_block_(row_block),
       on_progress_(on_progress),
       head_(config, weights, on_progress),
@@ -28,8 +29,6 @@ TileBackend::TileBackend(
 Qkv TileBackend::make_qkv(
     const LayerWeights& weights, const RotatedRows& rows, const RotatedRows& of_queries) {
   const RowNorm norm{weights.input_norm, config_.norm_eps};
-  const RowNorm q_norm{weights.q_norm, config_.norm_eps};
-  const RowNorm k_norm{weights.k_norm, config_.norm_eps};
   const auto room = [&](const at::Tensor& hidden, int64_t heads) {
     return at::empty({hidden.size(0), heads, config_.head_dim}, hidden.options());
   };
@@ -43,14 +42,16 @@ Qkv TileBackend::make_qkv(
       const auto part = [&](const at::Tensor& tensor) { return tensor.narrow(0, first, count); };
       on_progress_();
       rows_.pack(part(from.hidden), norm);
+      const Rope angles{part(from.rope.cos), part(from.rope.sin)};
+      const HeadTurn turn_q{{weights.q_norm, config_.norm_eps}, angles};
+      const HeadTurn turn_k{{weights.k_norm, config_.norm_eps}, angles};
       std::vector<Projection> projections;
       if (with_q) projections.push_back({weights.q, weights.q_bias, part(all.q)});
       if (with_kv) projections.push_back({weights.k, weights.k_bias, part(all.k)});
       if (with_kv) projections.push_back({weights.v, weights.v_bias, part(all.v)});
       project(rows_, projections);
-      const Rope angles{part(from.rope.cos), part(from.rope.sin)};
-      if (with_q) norm_and_rotate(part(all.q), q_norm, angles);
-      if (with_kv) norm_and_rotate(part(all.k), k_norm, angles);
+      if (with_q) norm_and_rotate(part(all.q), turn_q);
+      if (with_kv) norm_and_rotate(part(all.k), turn_k);
     });
   };
   const bool is_joint = of_queries.hidden.is_same(rows.hidden);
@@ -84,6 +85,13 @@ std::unique_ptr<UnitKv> TileBackend::make_kv(
     const StreamTree& tree,
     KeepKv keep) {
   return std::make_unique<TileKv>(packed, wanted_rows, tree, keep);
+}
+
+int64_t TileBackend::kv_bytes(
+    const PackedRows& packed, const StreamTree& tree, int64_t num_generated) const {
+  const int64_t num_blocks = KvLayout(packed).num_blocks() * count_passes(tree).attention;
+  return num_blocks * StreamKv::block_bytes(config_.kv_heads, config_.head_dim, element_bytes_) +
+         num_generated * config_.num_layers * kv_row_bytes(config_, element_bytes_);
 }
 
 }  // namespace prune_sweep

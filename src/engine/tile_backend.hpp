@@ -34,10 +34,13 @@ class TileBackend final : public Backend {
       const std::vector<int64_t>& wanted_rows,
       const StreamTree& tree,
       KeepKv keep) override;
+  int64_t kv_bytes(
+      const PackedRows& packed, const StreamTree& tree, int64_t num_generated) const override;
   const LmHead& head() const override { return head_; }
 
  private:
   const ModelConfig& config_;
+  int64_t element_bytes_;
   int64_t row_block_;
   const std::function<void()>& on_progress_;
   TileHead head_;

@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "prune_sweep/model/model_config.hpp"
+
 namespace prune_sweep {
 
 enum class KeepKv : uint8_t { kNo, kYes };
@@ -30,7 +32,14 @@ struct GeneratedRow {
   int64_t prompt_len = 0;
   int64_t slot = 0;        ///< where its own keys and values are
   int64_t num_before = 0;  ///< generated tokens in the slot, itself not included
+
+  bool operator==(const GeneratedRow&) const = default;
 };
+
+/// Of keys and values of one row in one layer.
+inline int64_t kv_row_bytes(const ModelConfig& config, int64_t element_bytes) {
+  return int64_t{2} * config.kv_heads * config.head_dim * element_bytes;
+}
 
 class UnitKv {
  public:

@@ -82,6 +82,20 @@ Weights::Weights(
   }
 }
 
+int64_t Weights::edited_bytes() const {
+  int64_t bytes = 0;
+  for (const LinearWeight& linear : kLinearWeights) {
+    bytes += static_cast<int64_t>((layers_.front().*linear.member).nbytes());
+  }
+  return bytes;
+}
+
+int64_t Weights::num_bytes() const {
+  const bool is_tied = head_.is_same(embedding_);
+  const auto ends = static_cast<int64_t>(embedding_.nbytes() + (is_tied ? 0 : head_.nbytes()));
+  return ends + num_layers() * edited_bytes();
+}
+
 const TensorView& Weights::stored(int32_t layer, const LinearWeight& weight) const {
   return checkpoint_.tensor(layer_tensor(layer, weight.name));
 }

@@ -1,6 +1,6 @@
 /// \file
-/// A model's weights as tensors: views of the mapped checkpoint wherever its type is the one
-/// computed in.
+/// A model's weights as tensors: on a CPU views of the mapped checkpoint wherever its type is the
+/// one computed in.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -61,6 +61,10 @@ class Weights {
   const at::Tensor& embedding() const { return embedding_; }    // [vocab, hidden]
   const at::Tensor& final_norm() const { return final_norm_; }  // [hidden]
   const at::Tensor& head() const { return head_; }              // [vocab, hidden]
+
+  int64_t num_bytes() const;  ///< of all tensors
+  /// Of the tensors that an edited copy of a layer has of its own.
+  int64_t edited_bytes() const;
 
   /// A linear weight as the checkpoint stores it.
   const TensorView& stored(int32_t layer, const LinearWeight& weight) const;

@@ -139,6 +139,8 @@ int serve(pid_t supervisor) {
       failure.text = error.what();
       channel.send(failure);
     } catch (const std::exception& error) {
+      // What a device has failed at it may fail at for ever: another process begins anew on it.
+      if (evaluator && evaluator->ready().device != "cpu") throw;
       failure.failure = FailureClass::kInfrastructure;
       failure.text = error.what();
       channel.send(failure);

@@ -129,9 +129,13 @@ std::string resolve_device(DeviceKind asked, const std::string& where) {
   // needed to see it.
   const bool has_driver = fs::exists("/dev/nvidiactl");
   const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
-  const bool is_hidden = visible != nullptr && *visible == '\0';
-  if (asked == DeviceKind::kCuda && !has_driver) {
-    bad_input(where + "=cuda", "this host has no CUDA device", "Use device = cpu or auto.");
+  const bool is_hidden = visible != nullptr && (*visible == '\0' || *visible == '-');
+  if (asked == DeviceKind::kCuda && (!has_driver || is_hidden)) {
+    bad_input(
+        where + "=cuda",
+        has_driver ? "CUDA_VISIBLE_DEVICES hides this host's devices"
+                   : "this host has no CUDA device",
+        "Use device = cpu or auto.");
   }
   if (asked == DeviceKind::kCuda) return "cuda";
   return asked == DeviceKind::kAuto && has_driver && !is_hidden ? "cuda" : "cpu";

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "prune_sweep/core/check.hpp"
 #include "prune_sweep/model/checkpoint.hpp"
 
 namespace prune_sweep {
@@ -12,15 +13,20 @@ std::string look_through(
     const std::filesystem::path& model_dir,
     const ModelConfig& config,
     WeightsCheck check,
-    const std::stop_token& stop) {
+    std::stop_source stop) {
   if (check == WeightsCheck::kNone) return "";
   const Checkpoint checkpoint = Checkpoint::open(model_dir, config);
   // Both read every byte, and nothing can begin before they are through.
   std::future<std::string> digest;
   if (check == WeightsCheck::kDigest) {
-    digest = std::async(std::launch::async, [&] { return checkpoint.sha256(stop); });
+    digest = std::async(std::launch::async, [&] { return checkpoint.sha256(stop.get_token()); });
   }
-  checkpoint.require_finite(stop);
+  try {
+    checkpoint.require_finite(stop.get_token());
+  } catch (const Error&) {
+    stop.request_stop();  // or the digest would be waited for
+    throw;
+  }
   return digest.valid() ? digest.get() : "";
 }
 
@@ -34,7 +40,7 @@ WeightsDigest::WeightsDigest(
           std::move(model_dir),
           std::move(config),
           check,
-          stop_.get_token())) {}
+          stop_)) {}
 
 WeightsDigest::~WeightsDigest() { stop_.request_stop(); }
 

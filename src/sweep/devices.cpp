@@ -95,7 +95,8 @@ std::optional<Device> device_of(const std::vector<Device>& visible, int32_t loca
 
 std::string dtypes_of(const Device& device) {
   if (device.capability == 0) return "";
-  return device.capability < 8 ? "float16, float32" : "bfloat16, float16, float32";
+  return device.capability < kBfloat16Capability ? "float16, float32"
+                                                 : "bfloat16, float16, float32";
 }
 
 DeviceList list_devices() {
@@ -103,12 +104,14 @@ DeviceList list_devices() {
   if (!std::filesystem::exists("/dev/nvidiactl", ignored)) {
     return {{}, "no CUDA driver is loaded on this host"};
   }
-  const CommandOutput output = run_command(
-      {"nvidia-smi",
-       "--query-gpu=uuid,name,memory.total,driver_version,compute_cap",
-       "--format=csv,noheader"},
-      kPatience_s);
-  const std::vector<Device> all = parse_device_list(output.text);
+  const auto ask = [](const std::string& fields) {
+    return parse_device_list(
+        run_command({"nvidia-smi", "--query-gpu=" + fields, "--format=csv,noheader"}, kPatience_s)
+            .text);
+  };
+  std::vector<Device> all = ask("uuid,name,memory.total,driver_version,compute_cap");
+  // A driver older than a field refuses the question.
+  if (all.empty()) all = ask("uuid,name,memory.total");
   if (all.empty()) return {{}, "a CUDA driver is loaded, but nvidia-smi names no device"};
   const char* variable = std::getenv("CUDA_VISIBLE_DEVICES");
   const std::vector<Device> visible = visible_devices(

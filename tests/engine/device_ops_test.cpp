@@ -16,7 +16,7 @@ namespace {
 const DeviceOps kPlain;
 const DeviceOps kKernels(host_kernels::table());
 
-/// Largest difference in units of the last place of the largest value's type, about.
+/// Whether values differ by a rounding to their type at most.
 bool is_close(const at::Tensor& a, const at::Tensor& b) {
   const double eps = a.scalar_type() == at::kFloat      ? 1e-6
                      : a.scalar_type() == at::kBFloat16 ? 0.0079
@@ -50,8 +50,8 @@ TEST_CASE("the kernels turn heads as plain operations do, with a norm before it 
       const Rope rope{angles.cos().to(type), angles.sin().to(type)};
       RowNorm norm{{}, 1e-6};
       if (has_norm) norm.weight = at::randn({16}).to(type);
-      const at::Tensor expected = kPlain.norm_and_rotate(x, norm, rope);
-      CHECK(is_close(kKernels.norm_and_rotate(x.clone(), norm, rope), expected));
+      const at::Tensor expected = kPlain.norm_and_rotate(x, {norm, rope});
+      CHECK(is_close(kKernels.norm_and_rotate(x.clone(), {norm, rope}), expected));
     }
   }
 }

@@ -30,7 +30,7 @@ float scale_of(const T* x, int64_t n, float eps) {
   return elements::inverse_rms(squares, static_cast<float>(n), eps);
 }
 
-inline void rms_norm(
+inline const char* rms_norm(
     ElementType type,
     const void* x,
     const void* weight,
@@ -49,9 +49,10 @@ inline void rms_norm(
       for (int64_t i = 0; i < n; ++i) to[i] = T(elements::normed<T>(from[i], scale, weights[i]));
     }
   });
+  return nullptr;
 }
 
-inline void norm_and_rotate(
+inline const char* norm_and_rotate(
     ElementType type,
     void* x,
     const void* weight,
@@ -83,9 +84,10 @@ inline void norm_and_rotate(
       }
     }
   });
+  return nullptr;
 }
 
-inline void silu_mul(
+inline const char* silu_mul(
     ElementType type, const void* gate, const void* up, void* out, int64_t count, void*) {
   with_type(type, [&](auto zero) {
     using T = decltype(zero);
@@ -94,9 +96,10 @@ inline void silu_mul(
           T(elements::silu_mul<T>(static_cast<const T*>(gate)[i], static_cast<const T*>(up)[i]));
     }
   });
+  return nullptr;
 }
 
-inline void merge(
+inline const char* merge(
     ElementType type,
     const void* values_a,
     const float* log_sum_a,
@@ -121,6 +124,7 @@ inline void merge(
           log_sum[at]));
     }
   });
+  return nullptr;
 }
 
 inline const KernelTable* table() {

@@ -33,7 +33,7 @@ bool close(const at::Tensor& a, const at::Tensor& b) {
 
 at::Tensor rotated(const at::Tensor& heads, const RowNorm& norm, const Rope& rope) {
   at::Tensor result = heads.clone();
-  norm_and_rotate(result, norm, rope);
+  norm_and_rotate(result, {norm, rope});
   return result;
 }
 

@@ -221,3 +221,39 @@ TEST_CASE("in bfloat16 plain operations stay within its precision of the tiles")
   }
   CHECK(of_plain < 2 * of_tiles);
 }
+
+TEST_CASE("a unit that memory does not suffice for is taken in parts, with the same results") {
+  const RandomModel model(RandomShape{.vocab = 104});
+  const Tokenizer tokenizer = Tokenizer::read(model.path());
+  const std::vector<LoglikRequest> scored{
+      {random_ids(20, 1), {{7}, {8}}}, {random_ids(33, 2), {{9, 10}}}, {random_ids(5, 3), {{1}}}};
+  const std::vector<GenerationRequest> generated{
+      {random_ids(20, 1), 6, {}}, {random_ids(9, 2), 6, {}}, {random_ids(12, 3), 6, {}}};
+  const std::vector<Variant> variants = all_variants();
+  int failures_left = 0;
+  EngineHooks hooks;
+  hooks.on_progress = [&failures_left] {
+    if (failures_left-- > 0) throw c10::OutOfMemoryError({__func__, __FILE__, __LINE__}, "test");
+  };
+  Engine engine(model.path(), {DType::kBfloat16, DeviceKind::kCpu, 1}, hooks);
+  const auto scores = engine.loglik(variants, scored);
+  const auto answers = engine.generate(variants, generated, tokenizer);
+  for (const int failures : {1, 2, 3, 4}) {
+    CAPTURE(failures);
+    failures_left = failures;
+    const auto scores_in_parts = engine.loglik(variants, scored);
+    failures_left = failures;
+    const auto answers_in_parts = engine.generate(variants, generated, tokenizer);
+    for (size_t v = 0; v < variants.size(); ++v) {
+      for (size_t r = 0; r < scored.size(); ++r) {
+        CHECK(scores_in_parts[v][r][0].loglik == scores[v][r][0].loglik);
+        CHECK(answers_in_parts[v][r].ids == answers[v][r].ids);
+      }
+    }
+  }
+  // Nothing is left to halve.
+  failures_left = 1000;
+  CHECK_THROWS_AS(engine.loglik(variants, scored), c10::OutOfMemoryError);
+  failures_left = 1000;
+  CHECK_THROWS_AS(engine.generate(variants, generated, tokenizer), c10::OutOfMemoryError);
+}

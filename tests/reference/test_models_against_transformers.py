@@ -110,13 +110,13 @@ class Tally:
 
     def __init__(self):
         self.models, self.logprobs, self.texts, self.largest = set(), 0, 0, (0.0, "")
-        self.bfloat16 = (0.0, "")
+        self.sixteen_bits = {}
 
     def line(self):
+        errors = ", ".join(f"{dtype} {ratio:.2f} x ({name})" for dtype, (ratio, name) in self.sixteen_bits.items())
         return (
             f"transformers: {len(self.models)} models, {self.logprobs} log-probabilities, largest float32 difference "
-            f"{self.largest[0]:.2g} ({self.largest[1]}); {self.texts} greedy texts; largest bfloat16 error "
-            f"{self.bfloat16[0]:.2f} x transformers' own ({self.bfloat16[1]})")
+            f"{self.largest[0]:.2g} ({self.largest[1]}); {self.texts} greedy texts; largest errors beside transformers' own: {errors}")
 
 
 @pytest.fixture(scope="module")
@@ -154,20 +154,21 @@ def test_float32_agrees(case, tally):
     tally.models.add(case.name)
 
 
-def test_bfloat16_is_as_far_from_float32_as_transformers_is(case, tally):
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_sixteen_bits_are_as_far_from_float32_as_transformers_is(case, tally, dtype):
     """Rounded at the same places, so the same error; the exact values differ with the order of sums. A few
     prompts alone may be off by a third either way."""
-    rounded = reference(case.path, torch.bfloat16)
+    rounded = reference(case.path, getattr(torch, dtype))
     prompts = [random_ids(case.shape.vocab, length, seed) for length in [20, 60, 129, 200] for seed in range(1, 13)]
     answers = score(
-        case.path, [{"ids": ids, "top": case.shape.vocab} for ids in prompts], "--dtype", "bfloat16")
+        case.path, [{"ids": ids, "top": case.shape.vocab} for ids in prompts], "--dtype", dtype)
     ours, theirs = [], []
     for ids, answer in zip(prompts, answers):
         truth = logprobs(case.model, ids)[-1]
         ours.append(numpy.square(by_id(answer, case.shape.vocab) - truth).mean())
         theirs.append(numpy.square(logprobs(rounded, ids)[-1] - truth).mean())
     ratio = numpy.sqrt(numpy.mean(ours) / numpy.mean(theirs))
-    tally.bfloat16 = max(tally.bfloat16, (ratio, case.name))
+    tally.sixteen_bits[dtype] = max(tally.sixteen_bits.get(dtype, (0, "")), (ratio, case.name))
     assert ratio < 1.2
     assert numpy.sqrt(numpy.mean(theirs)) < 0.1
 

@@ -13,9 +13,9 @@ namespace prune_sweep {
 
 /// How much of the weights is looked at.
 enum class WeightsCheck : uint8_t {
-  kNone,     ///< none: `plan` works without weights
-  kHeaders,  ///< names, shapes, sizes and finite values
-  kDigest,   ///< and their SHA-256, which every record's key contains
+  kNone,    ///< none: `plan` works without weights
+  kFinite,  ///< names, shapes, sizes, and that all values are finite
+  kDigest,  ///< and their SHA-256, which every record's key contains
 };
 
 class WeightsDigest {

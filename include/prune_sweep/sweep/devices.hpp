@@ -10,6 +10,9 @@
 
 namespace prune_sweep {
 
+/// Devices of this compute capability and later multiply bfloat16.
+inline constexpr double kBfloat16Capability = 8.0;
+
 struct Device {
   std::string uuid;          ///< "GPU-..." or "MIG-...": what CUDA_VISIBLE_DEVICES takes
   std::string name;          ///< empty where it is not known
@@ -25,7 +28,7 @@ std::string dtypes_of(const Device& device);
 
 /// What `nvidia-smi --query-gpu=uuid,name,memory.total,driver_version,compute_cap
 /// --format=csv,noheader` prints, a device a line in the order of their numbers. Lines that are
-/// something else are left out, and so are fields that an old driver does not know.
+/// something else are left out; fields may be missing at the end.
 std::vector<Device> parse_device_list(std::string_view text);
 
 /// Those of a host's devices that CUDA_VISIBLE_DEVICES leaves, in its order: numbers, UUIDs, or

@@ -1,7 +1,7 @@
 /// \file
 /// The kernels of a library of their own, which is loaded where there is a device, as plain
 /// functions. Tensors are contiguous and on the device; a call returns before the work is done, in
-/// the order of its stream.
+/// the order of its stream. It returns null, or why the work could not be begun.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@ struct KernelTable {
   int32_t version;
 
   /// out = x / rms(x) * weight, row by row: x, out [rows, n], weight [n].
-  void (*rms_norm)(
+  const char* (*rms_norm)(
       ElementType type,
       const void* x,
       const void* weight,
@@ -27,7 +27,7 @@ struct KernelTable {
 
   /// In place: every head after RMSNorm, unless `weight` [head_dim] is null, then turned by its
   /// row's angles: x [rows, heads, head_dim], cos and sin [rows, head_dim / 2].
-  void (*norm_and_rotate)(
+  const char* (*norm_and_rotate)(
       ElementType type,
       void* x,
       const void* weight,
@@ -40,12 +40,12 @@ struct KernelTable {
       void* stream);
 
   /// out = SiLU(gate) * up: [count].
-  void (*silu_mul)(
+  const char* (*silu_mul)(
       ElementType type, const void* gate, const void* up, void* out, int64_t count, void* stream);
 
   /// Attention to the keys of both a and b: values [rows, heads, head_dim], log_sum [heads, rows]
   /// float32.
-  void (*merge)(
+  const char* (*merge)(
       ElementType type,
       const void* values_a,
       const float* log_sum_a,

@@ -133,6 +133,12 @@ int blocks_for(int64_t tasks, int64_t tasks_per_block) {
       std::clamp<int64_t>((tasks + tasks_per_block - 1) / tasks_per_block, 1, kMaxBlocks));
 }
 
+/// Of the launch before; this library's runtime is its own, so nobody else sees it.
+const char* launch_error() {
+  const cudaError_t error = cudaGetLastError();
+  return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
+}
+
 /// Calls f with a zero of the type.
 template <typename F>
 void with_type(ElementType type, F f) {
@@ -146,7 +152,7 @@ void with_type(ElementType type, F f) {
   }
 }
 
-void rms_norm(
+const char* rms_norm(
     ElementType type,
     const void* x,
     const void* weight,
@@ -155,7 +161,7 @@ void rms_norm(
     int64_t n,
     float eps,
     void* stream) {
-  if (rows == 0) return;
+  if (rows == 0) return nullptr;
   with_type(type, [&](auto zero) {
     using T = decltype(zero);
     rms_norm_kernel<<<blocks_for(rows, 1), kThreads, 0, static_cast<cudaStream_t>(stream)>>>(
@@ -166,9 +172,10 @@ void rms_norm(
         n,
         eps);
   });
+  return launch_error();
 }
 
-void norm_and_rotate(
+const char* norm_and_rotate(
     ElementType type,
     void* x,
     const void* weight,
@@ -179,7 +186,7 @@ void norm_and_rotate(
     int64_t head_dim,
     float eps,
     void* stream) {
-  if (rows == 0) return;
+  if (rows == 0) return nullptr;
   with_type(type, [&](auto zero) {
     using T = decltype(zero);
     const int blocks = blocks_for(rows * heads, kThreads / kWarp);
@@ -193,20 +200,22 @@ void norm_and_rotate(
         head_dim / 2,
         eps);
   });
+  return launch_error();
 }
 
-void silu_mul(
+const char* silu_mul(
     ElementType type, const void* gate, const void* up, void* out, int64_t count, void* stream) {
-  if (count == 0) return;
+  if (count == 0) return nullptr;
   with_type(type, [&](auto zero) {
     using T = decltype(zero);
     const int blocks = blocks_for(count, kThreads);
     silu_mul_kernel<<<blocks, kThreads, 0, static_cast<cudaStream_t>(stream)>>>(
         static_cast<const T*>(gate), static_cast<const T*>(up), static_cast<T*>(out), count);
   });
+  return launch_error();
 }
 
-void merge(
+const char* merge(
     ElementType type,
     const void* values_a,
     const float* log_sum_a,
@@ -218,7 +227,7 @@ void merge(
     int64_t heads,
     int64_t head_dim,
     void* stream) {
-  if (rows == 0) return;
+  if (rows == 0) return nullptr;
   with_type(type, [&](auto zero) {
     using T = decltype(zero);
     const int blocks = blocks_for(rows * heads * head_dim, kThreads);
@@ -233,6 +242,7 @@ void merge(
         heads,
         head_dim);
   });
+  return launch_error();
 }
 
 constexpr KernelTable kTable{KernelTable::kVersion, rms_norm, norm_and_rotate, silu_mul, merge};

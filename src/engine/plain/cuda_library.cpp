@@ -29,6 +29,15 @@ fs::path torch_library_dir() {
   return dir;
 }
 
+void* open_library(const fs::path& library, int visibility) {
+  void* const opened = ::dlopen(library.c_str(), RTLD_NOW | visibility);
+  if (opened == nullptr) {
+    const char* why = ::dlerror();
+    bad_input("device=cuda: " + library.string() + " cannot be loaded", why != nullptr ? why : "");
+  }
+  return opened;
+}
+
 }  // namespace
 
 void load_cuda_library() {
@@ -40,10 +49,7 @@ void load_cuda_library() {
         "./dev build --cuda takes one that has; device = cpu works with any.");
   }
   // It registers itself; what it registers is looked for by whoever asks for a device first.
-  if (::dlopen(library.c_str(), RTLD_NOW | RTLD_GLOBAL) == nullptr) {
-    const char* why = ::dlerror();
-    bad_input("device=cuda: " + library.string() + " cannot be loaded", why != nullptr ? why : "");
-  }
+  open_library(library, RTLD_GLOBAL);
   if (!at::hasCUDA()) {
     bad_input(
         "device=cuda",
@@ -51,6 +57,26 @@ void load_cuda_library() {
         "nvidia-smi says whether the driver sees one, and CUDA_VISIBLE_DEVICES whether it may be "
         "used.");
   }
+}
+
+const KernelTable* load_cuda_kernels() {
+  const fs::path folder = fs::read_symlink("/proc/self/exe").parent_path();
+  for (const fs::path& dir : {folder, folder.parent_path() / "lib"}) {
+    const fs::path library = dir / "libprune_sweep_cuda.so";
+    if (!fs::exists(library)) continue;
+    void* const loaded = ::dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
+    void* const symbol = loaded != nullptr ? ::dlsym(loaded, "prune_sweep_kernel_table") : nullptr;
+    if (symbol == nullptr) {
+      const char* why = ::dlerror();
+      bad_input(library.string() + ": cannot be loaded", why != nullptr ? why : "");
+    }
+    const auto* table = reinterpret_cast<decltype(&prune_sweep_kernel_table)>(symbol)();
+    if (table->version != KernelTable::kVersion) {
+      bad_input(library.string(), "belongs to another version of the program", "Build both anew.");
+    }
+    return table;
+  }
+  return nullptr;
 }
 
 }  // namespace prune_sweep

@@ -2,17 +2,12 @@
 
 #include <ATen/ATen.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
-#include <dlfcn.h>
-
-#include <filesystem>
 
 #include "prune_sweep/core/check.hpp"
 
 namespace prune_sweep {
 
 namespace {
-
-namespace fs = std::filesystem;
 
 ElementType element_type(const at::Tensor& tensor) {
   switch (tensor.scalar_type()) {
@@ -32,6 +27,10 @@ void* stream_of(const at::Tensor& tensor) {
   return device.getStream(tensor.device()).native_handle();
 }
 
+void require_begun(const char* error) {
+  if (error != nullptr) throw Error(ExitStatus::kInternal, "CUDA kernel", error);
+}
+
 }  // namespace
 
 at::Tensor DeviceOps::rms_norm(const at::Tensor& x, const RowNorm& norm) const {
@@ -39,7 +38,7 @@ at::Tensor DeviceOps::rms_norm(const at::Tensor& x, const RowNorm& norm) const {
   const at::Tensor in = x.contiguous();
   at::Tensor out = at::empty_like(in);
   const int64_t n = in.size(-1);
-  kernels_->rms_norm(
+  require_begun(kernels_->rms_norm(
       element_type(in),
       in.const_data_ptr(),
       norm.weight.const_data_ptr(),
@@ -47,18 +46,18 @@ at::Tensor DeviceOps::rms_norm(const at::Tensor& x, const RowNorm& norm) const {
       in.numel() / n,
       n,
       static_cast<float>(norm.eps),
-      stream_of(in));
+      stream_of(in)));
   return out;
 }
 
-at::Tensor DeviceOps::norm_and_rotate(
-    const at::Tensor& x, const RowNorm& norm, const Rope& rope) const {
+at::Tensor DeviceOps::norm_and_rotate(const at::Tensor& x, const HeadTurn& turn) const {
+  const auto& [norm, rope] = turn;
   if (kernels_ == nullptr) {
     const bool has_norm = norm.weight.defined();
     return plain::rotate(has_norm ? plain::rms_norm(x, norm.weight, norm.eps) : x, rope);
   }
   const at::Tensor rows = x.contiguous();
-  kernels_->norm_and_rotate(
+  require_begun(kernels_->norm_and_rotate(
       element_type(rows),
       rows.data_ptr(),
       norm.weight.defined() ? norm.weight.const_data_ptr() : nullptr,
@@ -68,20 +67,20 @@ at::Tensor DeviceOps::norm_and_rotate(
       rows.size(1),
       rows.size(2),
       static_cast<float>(norm.eps),
-      stream_of(rows));
+      stream_of(rows)));
   return rows;
 }
 
 at::Tensor DeviceOps::silu_mul(const at::Tensor& gate, const at::Tensor& up) const {
   if (kernels_ == nullptr) return plain::silu_mul(gate, up);
   at::Tensor out = at::empty_like(gate);
-  kernels_->silu_mul(
+  require_begun(kernels_->silu_mul(
       element_type(gate),
       gate.const_data_ptr(),
       up.const_data_ptr(),
       out.data_ptr(),
       gate.numel(),
-      stream_of(gate));
+      stream_of(gate)));
   return out;
 }
 
@@ -93,7 +92,7 @@ Attended DeviceOps::merge(const Attended& a, const Attended& b) const {
   const at::Tensor log_sum_a = a.log_sum.contiguous();
   const at::Tensor log_sum_b = b.log_sum.contiguous();
   Attended merged{at::empty_like(values_a), at::empty_like(log_sum_a)};
-  kernels_->merge(
+  require_begun(kernels_->merge(
       element_type(values_a),
       values_a.const_data_ptr(),
       log_sum_a.const_data_ptr<float>(),
@@ -104,28 +103,8 @@ Attended DeviceOps::merge(const Attended& a, const Attended& b) const {
       values_a.size(0),
       values_a.size(1),
       values_a.size(2),
-      stream_of(values_a));
+      stream_of(values_a)));
   return merged;
-}
-
-const KernelTable* load_cuda_kernels() {
-  const fs::path folder = fs::read_symlink("/proc/self/exe").parent_path();
-  for (const fs::path& dir : {folder, folder.parent_path() / "lib"}) {
-    const fs::path library = dir / "libprune_sweep_cuda.so";
-    if (!fs::exists(library)) continue;
-    void* const loaded = ::dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
-    void* const symbol = loaded != nullptr ? ::dlsym(loaded, "prune_sweep_kernel_table") : nullptr;
-    if (symbol == nullptr) {
-      const char* why = ::dlerror();
-      bad_input(library.string() + ": cannot be loaded", why != nullptr ? why : "");
-    }
-    const auto* table = reinterpret_cast<decltype(&prune_sweep_kernel_table)>(symbol)();
-    if (table->version != KernelTable::kVersion) {
-      bad_input(library.string(), "belongs to another version of the program", "Build both anew.");
-    }
-    return table;
-  }
-  return nullptr;
 }
 
 }  // namespace prune_sweep

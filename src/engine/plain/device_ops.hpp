@@ -18,9 +18,10 @@ class DeviceOps {
   explicit DeviceOps(const KernelTable* kernels = nullptr) : kernels_(kernels) {}
 
   at::Tensor rms_norm(const at::Tensor& x, const RowNorm& norm) const;  // [rows, n]
-  /// Every head after `norm`, if it has a weight, then turned; may change `x`.
+  /// Every head turned; may change `x`. Throws Error (kInternal), as the others do, when a kernel
+  /// cannot be begun.
   at::Tensor norm_and_rotate(
-      const at::Tensor& x, const RowNorm& norm, const Rope& rope) const;  // [rows, heads, head_dim]
+      const at::Tensor& x, const HeadTurn& turn) const;  // [rows, heads, head_dim]
   /// SiLU(gate) * up.
   at::Tensor silu_mul(const at::Tensor& gate, const at::Tensor& up) const;
   /// Attention to the keys of both, of the same queries (arXiv 2402.05099, section 3.1).
@@ -29,9 +30,5 @@ class DeviceOps {
  private:
   const KernelTable* kernels_;
 };
-
-/// The kernels for CUDA devices, of libprune_sweep_cuda.so beside the program or in ../lib; null
-/// where it is not there. Throws Error (kBadInput) when it is there and cannot be used.
-const KernelTable* load_cuda_kernels();
 
 }  // namespace prune_sweep

@@ -17,7 +17,7 @@ Qkv PlainBackend::make_qkv(
     return at::linear(x, weight, bias).view({x.size(0), -1, config_.head_dim});
   };
   const auto turned = [&](const at::Tensor& x, const at::Tensor& norm, const Rope& rope) {
-    return ops_.norm_and_rotate(x, {norm, config_.norm_eps}, rope);
+    return ops_.norm_and_rotate(x, {{norm, config_.norm_eps}, rope});
   };
   const at::Tensor x = normed(rows.hidden);
   const bool is_joint = of_queries.hidden.is_same(rows.hidden);
@@ -50,6 +50,15 @@ std::unique_ptr<UnitKv> PlainBackend::make_kv(
     const StreamTree& tree,
     KeepKv keep) {
   return std::make_unique<PlainKv>(packed, wanted_rows, tree, keep, device_, ops_);
+}
+
+int64_t PlainBackend::kv_bytes(
+    const PackedRows& packed, const StreamTree& tree, int64_t num_generated) const {
+  int64_t num_rows = num_generated * config_.num_layers;
+  for (const std::vector<Branch>& level : tree.levels) {
+    num_rows += std::ssize(level) * packed.num_rows();
+  }
+  return num_rows * kv_row_bytes(config_, element_bytes_);
 }
 
 }  // namespace prune_sweep

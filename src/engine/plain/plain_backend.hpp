@@ -1,5 +1,5 @@
 /// \file
-/// The backend of every device: libtorch's operations.
+/// The backend of every device: libtorch's operations, and kernels where there are some.
 #pragma once
 
 #include <cstdint>
@@ -21,6 +21,7 @@ class PlainBackend final : public Backend {
       int64_t row_block,
       const std::function<void()>& on_progress)
       : config_(config),
+        element_bytes_(static_cast<int64_t>(weights.embedding().element_size())),
         device_(weights.embedding().device()),
         ops_(ops),
         row_block_(row_block),
@@ -37,10 +38,13 @@ class PlainBackend final : public Backend {
       const std::vector<int64_t>& wanted_rows,
       const StreamTree& tree,
       KeepKv keep) override;
+  int64_t kv_bytes(
+      const PackedRows& packed, const StreamTree& tree, int64_t num_generated) const override;
   const LmHead& head() const override { return head_; }
 
  private:
   const ModelConfig& config_;
+  int64_t element_bytes_;
   at::Device device_;
   DeviceOps ops_;
   int64_t row_block_;

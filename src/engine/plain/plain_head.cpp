@@ -5,11 +5,13 @@
 #include <algorithm>
 #include <limits>
 
+#include "engine/plain/to_device.hpp"
+
 namespace prune_sweep {
 
 namespace {
 
-/// Logits that are held at once are at most their product.
+/// Logits are made in blocks of at most this size.
 constexpr int64_t kIdBlock = 16384;
 constexpr int64_t kRowsAtOnce = 1024;
 
@@ -24,6 +26,13 @@ std::vector<float> floats_to_host(const at::Tensor& values) {
   const at::Tensor on_cpu = values.to(at::kCPU, at::kFloat);
   const float* begin = on_cpu.const_data_ptr<float>();
   return {begin, begin + on_cpu.numel()};
+}
+
+/// [rows, ids], float32, of products that are exact: `x` and `head` are already rounded.
+at::Tensor logits_of(const at::Tensor& x, const at::Tensor& head) {
+  const bool sums_in_float = x.is_cuda() && x.scalar_type() != at::kFloat;
+  return sums_in_float ? at::mm(x, head.t(), at::kFloat)
+                       : at::linear(x.to(at::kFloat), head.to(at::kFloat));
 }
 
 }  // namespace
@@ -58,13 +67,12 @@ struct PlainHead::RowStates {
 
 template <typename OnLogits>
 PlainHead::RowStates PlainHead::scan(const at::Tensor& hidden, OnLogits on_logits) const {
-  const at::Tensor x =
-      ops_.rms_norm(hidden, {weights_.final_norm(), config_.norm_eps}).to(at::kFloat);
+  const at::Tensor x = ops_.rms_norm(hidden, {weights_.final_norm(), config_.norm_eps});
   RowStates states(hidden.size(0), x.options());
   for (int64_t first = 0; first < config_.vocab_size; first += kIdBlock) {
     on_progress_();
     const int64_t count = std::min<int64_t>(kIdBlock, config_.vocab_size - first);
-    const at::Tensor logits = at::linear(x, weights_.head().narrow(0, first, count).to(at::kFloat));
+    const at::Tensor logits = logits_of(x, weights_.head().narrow(0, first, count));
     states.add(logits, first);
     on_logits(logits, first);
   }
@@ -86,8 +94,8 @@ std::vector<LmHead::Score> PlainHead::score(
       ids.push_back(targets[i].id);
     }
     if (here.empty()) continue;
-    const at::Tensor row_index = at::tensor(rows, at::kLong).to(hidden.device());
-    const at::Tensor id_index = at::tensor(ids, at::kLong).to(hidden.device());
+    const at::Tensor row_index = indices_on(hidden.device(), rows);
+    const at::Tensor id_index = indices_on(hidden.device(), ids);
     at::Tensor target_logits = at::zeros({std::ssize(ids)}, hidden.options().dtype(at::kFloat));
     const RowStates states =
         scan(hidden.narrow(0, begin, end - begin), [&](const at::Tensor& logits, int64_t first) {

@@ -4,16 +4,11 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
+
+#include "engine/plain/to_device.hpp"
 
 namespace prune_sweep {
-
-namespace {
-
-at::Tensor index_tensor(const std::vector<int64_t>& values, at::Device device) {
-  return at::tensor(values, at::kLong).to(device);
-}
-
-}  // namespace
 
 PlainKv::PlainKv(
     const PackedRows& packed,
@@ -36,20 +31,29 @@ PlainKv::PlainKv(
 PlainKv::PromptParts PlainKv::parts_of(const std::vector<QueryRun>& queries) const {
   std::vector<VarlenPart> own;
   std::vector<int64_t> in_sequence;
+  const QueryRun* before = nullptr;
   for (const QueryRun& run : queries) {
+    const bool is_prefix = run.run == std::ssize(packed_.sequences);
     const int64_t end = run.first_position + run.count;
-    if (run.run == std::ssize(packed_.sequences)) {
+    const bool goes_on = before != nullptr && before->run == run.run &&
+                         before->first_position + before->count == run.first_position;
+    if (goes_on) {
+      own.back().num_queries += run.count;
+      own.back().num_keys += run.count;
+    } else if (is_prefix) {
       own.push_back({run.count, 0, end});
-      continue;
+    } else {
+      const int64_t first_row = packed_.sequences[static_cast<size_t>(run.run)].first_row;
+      own.push_back({run.count, first_row, end - packed_.prefix_len});
     }
-    const int64_t first_row = packed_.sequences[static_cast<size_t>(run.run)].first_row;
-    own.push_back({run.count, first_row, end - packed_.prefix_len});
-    for (int64_t i = 0; i < run.count; ++i) in_sequence.push_back(run.first_row + i);
+    before = &run;
+    for (int64_t i = 0; !is_prefix && i < run.count; ++i) in_sequence.push_back(run.first_row + i);
   }
+  const VarlenPart prefix{std::ssize(in_sequence), 0, packed_.prefix_len};
   return {
       VarlenParts(std::move(own), device_),
-      index_tensor(in_sequence, device_),
-      VarlenParts({{std::ssize(in_sequence), 0, packed_.prefix_len}}, device_)};
+      indices_on(device_, in_sequence),
+      VarlenParts({prefix}, device_)};
 }
 
 PlainKv::KeyValues PlainKv::room(int64_t rows, const Qkv& qkv) {
@@ -85,12 +89,7 @@ void PlainKv::reserve_generated(int64_t num_slots, int64_t capacity) {
   capacity_ = capacity;
 }
 
-at::Tensor PlainKv::attend_generated(
-    size_t layer, const std::vector<GeneratedRow>& rows, const Qkv& qkv) {
-  const KeyValues& prompts = prompts_[layer];
-  KeyValues& own = own_[layer];
-  if (!own.k.defined()) own = room(num_slots_ * capacity_, qkv);
-
+PlainKv::GeneratedParts PlainKv::parts_of(const std::vector<GeneratedRow>& rows) const {
   std::vector<int64_t> stored_at;
   std::vector<VarlenPart> prefix;  // one for all neighbours that read the same
   std::vector<VarlenPart> question;
@@ -101,7 +100,11 @@ at::Tensor PlainKv::attend_generated(
     const VarlenPart shared{1, first_row, std::min(packed_.prefix_len, row.prompt_len)};
     const bool is_as_before = !prefix.empty() && prefix.back().first_key == shared.first_key &&
                               prefix.back().num_keys == shared.num_keys;
-    is_as_before ? void(++prefix.back().num_queries) : prefix.push_back(shared);
+    if (is_as_before) {
+      ++prefix.back().num_queries;
+    } else {
+      prefix.push_back(shared);
+    }
     // A prompt that lies in the prefix altogether has no question: one row stands for it, and
     // counts for nothing.
     const int64_t num_rows = row.prompt_len - shared.num_keys;
@@ -111,20 +114,36 @@ at::Tensor PlainKv::attend_generated(
     generated.push_back({1, row.slot * capacity_, row.num_before + 1});
     stored_at.push_back(row.slot * capacity_ + row.num_before);
   }
-  const at::Tensor index = index_tensor(stored_at, device_);
-  own.k.index_copy_(0, index, qkv.k);
-  own.v.index_copy_(0, index, qkv.v);
+  return {
+      rows,
+      indices_on(device_, stored_at),
+      VarlenParts(std::move(prefix), device_),
+      VarlenParts(std::move(question), device_),
+      indices_on(device_, without_question),
+      VarlenParts(std::move(generated), device_)};
+}
 
-  const auto attend = [&](std::vector<VarlenPart> parts, const KeyValues& to) {
-    return attend_parts(qkv.q, to.k, to.v, VarlenParts(std::move(parts), device_), Mask::kNone);
+at::Tensor PlainKv::attend_generated(
+    size_t layer, const std::vector<GeneratedRow>& rows, const Qkv& qkv) {
+  const KeyValues& prompts = prompts_[layer];
+  KeyValues& own = own_[layer];
+  if (!own.k.defined()) own = room(num_slots_ * capacity_, qkv);
+  // Most layers of a step have the rows of the layer before.
+  if (!latest_ || latest_->rows != rows) latest_ = parts_of(rows);
+  const GeneratedParts& parts = *latest_;
+  own.k.index_copy_(0, parts.stored_at, qkv.k);
+  own.v.index_copy_(0, parts.stored_at, qkv.v);
+
+  const auto attend = [&](const VarlenParts& to, const KeyValues& stored) {
+    return attend_parts(qkv.q, stored.k, stored.v, to, Mask::kNone);
   };
-  Attended of_question = attend(std::move(question), prompts);
-  if (!without_question.empty()) {
+  Attended of_question = attend(parts.question, prompts);
+  if (parts.without_question.numel() > 0) {
     of_question.log_sum.index_fill_(
-        1, index_tensor(without_question, device_), -std::numeric_limits<float>::infinity());
+        1, parts.without_question, -std::numeric_limits<float>::infinity());
   }
-  Attended all = ops_.merge(of_question, attend(std::move(generated), own));
-  if (packed_.prefix_len > 0) all = ops_.merge(all, attend(std::move(prefix), prompts));
+  Attended all = ops_.merge(of_question, attend(parts.generated, own));
+  if (packed_.prefix_len > 0) all = ops_.merge(all, attend(parts.prefix, prompts));
   return all.values.reshape({qkv.q.size(0), -1});
 }
 

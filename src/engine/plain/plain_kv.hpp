@@ -3,7 +3,7 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
+#include <optional>
 #include <vector>
 
 #include "engine/packed_rows.hpp"
@@ -43,7 +43,18 @@ class PlainKv final : public UnitKv {
     VarlenParts prefix;      ///< of these
   };
 
+  /// What tokens that are generated read, and where they are stored.
+  struct GeneratedParts {
+    std::vector<GeneratedRow> rows;
+    at::Tensor stored_at;
+    VarlenParts prefix;
+    VarlenParts question;
+    at::Tensor without_question;  // indices of rows whose prompt is all in the prefix
+    VarlenParts generated;
+  };
+
   PromptParts parts_of(const std::vector<QueryRun>& queries) const;
+  GeneratedParts parts_of(const std::vector<GeneratedRow>& rows) const;
   static KeyValues room(int64_t rows, const Qkv& qkv);
 
   const PackedRows& packed_;
@@ -55,6 +66,7 @@ class PlainKv final : public UnitKv {
   std::vector<int64_t> num_branches_;  // [layers]
   std::vector<KeyValues> prompts_;     // [layers]: rows of branch after branch
   std::vector<KeyValues> own_;         // [layers]: slot after slot
+  std::optional<GeneratedParts> latest_;
   int64_t num_slots_ = 0;
   int64_t capacity_ = 0;
 };

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "engine/attention_parts.hpp"
+#include "engine/plain/to_device.hpp"
 
 namespace prune_sweep {
 
@@ -29,6 +30,9 @@ Attended attend_part(at::Tensor q, at::Tensor k, at::Tensor v, Mask mask) {
   const at::Tensor weights = at::softmax(scores, -1).to(q.scalar_type());
   return {at::matmul(weights, v).transpose(0, 1), at::logsumexp(scores, {-1})};
 }
+
+/// What the kernel can be launched with.
+constexpr int64_t kMostParts = 65535;
 
 Attended attend_by_kernel(
     const at::Tensor& q,
@@ -66,6 +70,10 @@ bool has_kernel(const at::Tensor& q) {
     try {
       attend_by_kernel(row, row, row, VarlenParts({{1, 0, 1}}, q.device()), Mask::kNone);
       return true;
+    } catch (const c10::OutOfMemoryError&) {
+      throw;
+    } catch (const c10::AcceleratorError&) {
+      throw;
     } catch (const c10::Error&) {
       return false;
     }
@@ -90,7 +98,7 @@ VarlenParts::VarlenParts(std::vector<VarlenPart> parts, at::Device device)
     most_queries_ = std::max(most_queries_, part.num_queries);
     most_keys_ = std::max(most_keys_, part.num_keys);
   }
-  numbers_ = numbers.to(device);
+  numbers_ = to_device(numbers, device);
 }
 
 Attended attend_parts(
@@ -99,7 +107,7 @@ Attended attend_parts(
     const at::Tensor& v,
     const VarlenParts& parts,
     Mask mask) {
-  if (has_kernel(q)) return attend_by_kernel(q, k, v, parts, mask);
+  if (has_kernel(q) && parts.size() <= kMostParts) return attend_by_kernel(q, k, v, parts, mask);
   Attended all{at::empty_like(q), at::empty({q.size(1), q.size(0)}, q.options().dtype(at::kFloat))};
   int64_t first = 0;
   for (const VarlenPart& part : parts.parts()) {

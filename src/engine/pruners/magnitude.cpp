@@ -74,6 +74,12 @@ struct Cut {
   std::vector<int64_t> ties;
 };
 
+/// The same of one tensor.
+struct TensorCut {
+  uint32_t magnitude = 0;
+  int64_t ties = 0;
+};
+
 /// Digits of a magnitude, highest first. bfloat16 and float16 have nothing in the last.
 struct Digit {
   int shift;
@@ -131,11 +137,11 @@ Cut smallest(std::span<const Stretch> stretches, int64_t count) {
 }
 
 /// The same for one weight of 16 bits whose elements are counted.
-Cut smallest_of(const std::vector<int32_t>& counts, StoredType type, int64_t count) {
-  if (count == 0) return {0, {0}};
+TensorCut smallest_of(const std::vector<int32_t>& counts, StoredType type, int64_t count) {
+  if (count == 0) return {};
   uint16_t word = 0;
   while (count > counts[word]) count -= counts[word++];
-  return {magnitude_of(word, type), {count}};
+  return {magnitude_of(word, type), count};
 }
 
 /// The least magnitude, as stored bits without their sign, that is not below `magnitude`.
@@ -196,12 +202,6 @@ class MagnitudePruner final : public Pruner {
   }
 
  private:
-  /// What is zeroed of a whole tensor.
-  struct TensorCut {
-    uint32_t magnitude = 0;
-    int64_t ties = 0;
-  };
-
   Stretch stretch(int32_t layer, size_t linear) const {
     const TensorView& view = weights_.stored(layer, kLinearWeights[linear]);
     return {view.type, view.bytes.data(), view.shape[0] * view.shape[1]};
@@ -237,6 +237,10 @@ class MagnitudePruner final : public Pruner {
   /// type, is pruned on the CPU and copied.
   LayerWeights prune_on_device(int32_t layer) const {
     LayerWeights pruned = weights_.layer(layer);
+    // Counts that are not there yet are made here, several at a time.
+    share_tasks(std::ssize(kLinearWeights), 1, [&](TaskCounter& counter) {
+      for (int64_t task = 0; counter.take(task);) cut_of(layer, static_cast<size_t>(task));
+    });
     for (size_t linear = 0; linear < kLinearWeights.size(); ++linear) {
       at::Tensor& tensor = pruned.*kLinearWeights[linear].member;
       const StoredType stored = stretch(layer, linear).type;
@@ -253,7 +257,7 @@ class MagnitudePruner final : public Pruner {
     return pruned;
   }
 
-  /// Nothing where a tensor has more cuts than one, or its elements are not counted.
+  /// Of a whole tensor; nothing where it has more cuts than one, or its elements are not counted.
   std::optional<TensorCut> cut_of(int32_t layer, size_t linear) const {
     if (scope_ == MagnitudeScope::kGlobal) {
       const auto found = std::find(ranked_layers_.begin(), ranked_layers_.end(), layer);
@@ -264,8 +268,7 @@ class MagnitudePruner final : public Pruner {
     if (scope_ != MagnitudeScope::kTensor || stored.type == StoredType::kFloat32) {
       return std::nullopt;
     }
-    const Cut cut = smallest_of(counts_.of(layer, linear), stored.type, amount_.of(stored.size));
-    return TensorCut{cut.magnitude, cut.ties.front()};
+    return smallest_of(counts_.of(layer, linear), stored.type, amount_.of(stored.size));
   }
 
   void rank_globally(std::vector<int32_t> layers) {

@@ -1,0 +1,66 @@
+"""On a GPU of this machine: kernels, scores and runs beside those of the CPU."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests/system"))
+from programs import BIN, DEMO_JOB, SMALL, numeric_data, prune_sweep  # noqa: E402
+
+pytestmark = pytest.mark.device
+
+
+def run(out, *options):
+    prune_sweep(DEMO_JOB, f"--output.dir={out}", *SMALL, "--no-gates", *options, timeout=900)
+    return out / "archive.h5"
+
+
+def test_kernels_attention_and_pruning():
+    done = subprocess.run([BIN / "test_device"], capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_check_names_the_device():
+    text = prune_sweep("check", DEMO_JOB).stdout
+    assert "device     cuda" in text
+    assert "compute capability" in text
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_scores_are_those_of_the_cpu(dtype):
+    requests = [json.dumps({"ids": list(range(5, 5 + length)), "top": 20}) for length in (1, 50, 300)]
+
+    def answers(*options):
+        done = prune_sweep("score", ROOT / "jobs/demo/model", "--dtype", dtype, *options, stdin="\n".join(requests) + "\n")
+        return [dict(json.loads(line)["logprobs"]) for line in done.stdout.splitlines()]
+
+    for ours, theirs in zip(answers("--device", "cuda"), answers("--device", "cpu"), strict=True):
+        common = ours.keys() & theirs.keys()
+        assert len(common) >= 15
+        assert max(abs(ours[i] - theirs[i]) for i in common) < (1e-3 if dtype == "float32" else 0.1)
+
+
+def test_a_rerun_gives_the_same_archive_and_verify_accepts_it(tmp_path):
+    first = run(tmp_path / "first", "--model.device=cuda")
+    assert numeric_data(first) == numeric_data(run(tmp_path / "second", "--model.device=cuda"))
+    prune_sweep("verify", first)
+
+
+def test_predictions_are_those_of_the_cpu_but_where_bfloat16_cannot_tell(tmp_path):
+    device = run(tmp_path / "device", "--model.device=cuda")
+    exact = run(tmp_path / "exact", "--model.device=cpu", "--model.dtype=float32")
+    with h5py.File(device) as a, h5py.File(exact) as b:
+        ours, theirs = a["benchmarks/mmlu/loglik"][:], b["benchmarks/mmlu/loglik"][:]
+    noise = np.abs(ours - theirs).max()
+    top_two = np.sort(theirs, axis=-1)[..., -2:]
+    is_clear = top_two[..., 1] - top_two[..., 0] > 2 * noise
+    differs = ours.argmax(-1) != theirs.argmax(-1)
+    print(f"{differs.sum()} of {differs.size} predictions differ, largest difference {noise:.3g}")
+    assert noise < 0.5
+    assert not (differs & is_clear).any()
