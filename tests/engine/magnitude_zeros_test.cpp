@@ -2,7 +2,7 @@
 
 #include <ATen/ATen.h>
 
-#include <cstring>
+#include <algorithm>
 #include <random>
 #include <vector>
 
@@ -44,7 +44,8 @@ void check_copies() {
     const auto from = random_words<T>(size, 2);
     // A checkpoint may put weights anywhere.
     std::vector<char> bytes(1 + size * sizeof(Stored));
-    std::memcpy(bytes.data() + 1, stored.data(), size * sizeof(Stored));
+    const auto* const begin = reinterpret_cast<const char*>(stored.data());
+    std::copy_n(begin, size * sizeof(Stored), bytes.data() + 1);
     for (const uint32_t cut : {0, 0x3f80, 0x3f82, 0x3f84, 0x3f90}) {
       for (const int64_t ties : {0, 1, 100, 333, 5000}) {
         CAPTURE(size, cut, ties);
