@@ -1,7 +1,6 @@
 #include "engine/linear.hpp"
 
 #include <algorithm>
-#include <array>
 #include <type_traits>
 #include <vector>
 
@@ -13,8 +12,6 @@ namespace prune_sweep {
 
 namespace {
 
-using c10::BFloat16;
-using tiles::Arithmetic;
 using tiles::Word;
 
 /// Products of blocks of one weight's rows with panels. T is what weights are stored in, C what

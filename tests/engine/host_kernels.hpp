@@ -3,25 +3,11 @@
 /// the device.
 #pragma once
 
-#include <c10/util/BFloat16.h>
-#include <c10/util/Half.h>
-
+#include "engine/cuda/element_type.hpp"
 #include "engine/cuda/elements.hpp"
 #include "engine/cuda/kernel_table.hpp"
 
 namespace prune_sweep::host_kernels {
-
-template <typename F>
-void with_type(ElementType type, F f) {
-  switch (type) {
-    case ElementType::kBfloat16:
-      return f(c10::BFloat16{});
-    case ElementType::kFloat16:
-      return f(c10::Half{});
-    case ElementType::kFloat32:
-      return f(float{});
-  }
-}
 
 template <typename T>
 float scale_of(const T* x, int64_t n, float eps) {

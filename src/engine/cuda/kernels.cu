@@ -1,8 +1,6 @@
-#include <c10/util/BFloat16.h>
-#include <c10/util/Half.h>
-
 #include <algorithm>
 
+#include "engine/cuda/element_type.hpp"
 #include "engine/cuda/elements.hpp"
 #include "engine/cuda/kernel_table.hpp"
 
@@ -137,19 +135,6 @@ int blocks_for(int64_t tasks, int64_t tasks_per_block) {
 const char* launch_error() {
   const cudaError_t error = cudaGetLastError();
   return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
-}
-
-/// Calls f with a zero of the type.
-template <typename F>
-void with_type(ElementType type, F f) {
-  switch (type) {
-    case ElementType::kBfloat16:
-      return f(c10::BFloat16{});
-    case ElementType::kFloat16:
-      return f(c10::Half{});
-    case ElementType::kFloat32:
-      return f(float{});
-  }
 }
 
 const char* rms_norm(

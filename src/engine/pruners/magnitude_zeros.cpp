@@ -82,46 +82,22 @@ PRUNE_SWEEP_INLINE void copy_blocks(
 
 }  // namespace
 
-PRUNE_SWEEP_CLONES void copy_with_zeros(
-    uint16_t zero,
-    const char* stored,
-    const uint16_t* from,
-    int64_t count,
-    uint32_t cut,
-    int64_t ties,
-    uint16_t* to) {
-  copy_blocks(zero, stored, from, count, cut, ties, to);
-}
-PRUNE_SWEEP_CLONES void copy_with_zeros(
-    uint16_t zero,
-    const char* stored,
-    const uint32_t* from,
-    int64_t count,
-    uint32_t cut,
-    int64_t ties,
-    uint32_t* to) {
-  copy_blocks(zero, stored, from, count, cut, ties, to);
-}
-PRUNE_SWEEP_CLONES void copy_with_zeros(
-    uint32_t zero,
-    const char* stored,
-    const uint16_t* from,
-    int64_t count,
-    uint32_t cut,
-    int64_t ties,
-    uint16_t* to) {
-  copy_blocks(zero, stored, from, count, cut, ties, to);
-}
-PRUNE_SWEEP_CLONES void copy_with_zeros(
-    uint32_t zero,
-    const char* stored,
-    const uint32_t* from,
-    int64_t count,
-    uint32_t cut,
-    int64_t ties,
-    uint32_t* to) {
-  copy_blocks(zero, stored, from, count, cut, ties, to);
-}
+#define PRUNE_SWEEP_COPY_WITH_ZEROS(Stored, T)             \
+  PRUNE_SWEEP_CLONES void copy_with_zeros(                 \
+      Stored zero,                                         \
+      const char* stored,                                  \
+      const T* from,                                       \
+      int64_t count,                                       \
+      uint32_t cut,                                        \
+      int64_t ties,                                        \
+      T* to) {                                             \
+    copy_blocks(zero, stored, from, count, cut, ties, to); \
+  }
+PRUNE_SWEEP_COPY_WITH_ZEROS(uint16_t, uint16_t)
+PRUNE_SWEEP_COPY_WITH_ZEROS(uint16_t, uint32_t)
+PRUNE_SWEEP_COPY_WITH_ZEROS(uint32_t, uint16_t)
+PRUNE_SWEEP_COPY_WITH_ZEROS(uint32_t, uint32_t)
+#undef PRUNE_SWEEP_COPY_WITH_ZEROS
 
 namespace plain {
 
