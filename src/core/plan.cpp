@@ -24,9 +24,9 @@ constexpr double kMostTokensMore = 2;
 /// Tokens of a question block that are not in its common prefix. One block then takes some seconds
 /// on a CPU with a small model, and the prefix is a small part of it.
 constexpr int64_t kChoiceBlockTokens = 4096;
-/// Prompt and new tokens of a block of generated answers: bounds the KV cache (0.9 GiB for
-/// Qwen3-0.6B).
-constexpr int64_t kGenerationBlockTokens = 8192;
+/// The same with the new tokens of a block of generated answers: bounds what is lost with a worker,
+/// and how long a drain takes.
+constexpr int64_t kGenerationBlockTokens = 4096;
 
 std::vector<Variant> pick(const Plan& plan, const std::vector<int32_t>& indices) {
   std::vector<Variant> variants;
@@ -53,8 +53,8 @@ std::vector<Block> cut_blocks(const BenchmarkPlan& benchmark, double group_share
   int64_t tokens = 0;
   for (int32_t i = 0; i < static_cast<int32_t>(benchmark.questions.size()); ++i) {
     const QuestionInfo& question = benchmark.questions[static_cast<size_t>(i)];
-    const int64_t own = generates ? question.prompt_tokens + benchmark.max_new_tokens
-                                  : question.prompt_tokens - question.common_tokens;
+    const int64_t own = question.prompt_tokens - question.common_tokens +
+                        (generates ? benchmark.max_new_tokens : 0);
     const bool same_subject =
         i > 0 && benchmark.questions[static_cast<size_t>(i) - 1].subject == question.subject;
     if (!same_subject || tokens + own > limit) {

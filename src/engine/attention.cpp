@@ -17,11 +17,12 @@ using c10::BFloat16;
 
 constexpr int64_t kPositions = KvLayout::kPositions;
 /// Queries are taken in blocks of this many positions, cut at its multiples. A block reads keys up
-/// to the end of its last block of keys, those behind a query masked.
+/// to the step of its last query, those behind a query masked.
 constexpr int64_t kQueryPositions = 64;
 static_assert(kPositions % kQueryPositions == 0);
 
-/// Turns scores [rows][extent] into probabilities: row i sees `first_visible` + i / group keys.
+/// Turns scores [rows][extent], one row every `stride`, into probabilities: row i sees
+/// `first_visible` + i / group keys.
 template <typename T, typename C>
 PRUNE_SWEEP_INLINE void softmax_rows(
     float* scores,
@@ -29,9 +30,10 @@ PRUNE_SWEEP_INLINE void softmax_rows(
     int64_t group,
     int64_t first_visible,
     int64_t extent,
+    int64_t stride,
     float scale,
     C* probabilities) {
-  for (int64_t row = 0; row < rows; ++row, scores += extent, probabilities += extent) {
+  for (int64_t row = 0; row < rows; ++row, scores += stride, probabilities += stride) {
     const int64_t visible = first_visible + row / group;
     const float norm = softmax_powers(scores, visible, scale);
     for (int64_t i = 0; i < extent; i += kLanes) {
@@ -47,9 +49,10 @@ PRUNE_SWEEP_CLONES void softmax_of(
     int64_t group,
     int64_t first_visible,
     int64_t extent,
+    int64_t stride,
     float scale,
     float* probabilities) {
-  softmax_rows<float>(scores, rows, group, first_visible, extent, scale, probabilities);
+  softmax_rows<float>(scores, rows, group, first_visible, extent, stride, scale, probabilities);
 }
 PRUNE_SWEEP_CLONES void softmax_of(
     BFloat16,
@@ -58,9 +61,10 @@ PRUNE_SWEEP_CLONES void softmax_of(
     int64_t group,
     int64_t first_visible,
     int64_t extent,
+    int64_t stride,
     float scale,
     float* probabilities) {
-  softmax_rows<BFloat16>(scores, rows, group, first_visible, extent, scale, probabilities);
+  softmax_rows<BFloat16>(scores, rows, group, first_visible, extent, stride, scale, probabilities);
 }
 PRUNE_SWEEP_CLONES void softmax_of(
     BFloat16,
@@ -69,9 +73,10 @@ PRUNE_SWEEP_CLONES void softmax_of(
     int64_t group,
     int64_t first_visible,
     int64_t extent,
+    int64_t stride,
     float scale,
     BFloat16* probabilities) {
-  softmax_rows<BFloat16>(scores, rows, group, first_visible, extent, scale, probabilities);
+  softmax_rows<BFloat16>(scores, rows, group, first_visible, extent, stride, scale, probabilities);
 }
 
 /// attend_packed for one element type, cut into tasks: one block of queries x one key-value head.
@@ -122,25 +127,28 @@ class PackedAttention {
   void attend(int64_t kv_head, const QueryRun& cut) {
     const int64_t rows = cut.count * group_;
     const int64_t padded = padded_rows(rows);
-    const int64_t num_blocks = cut.first_position / kPositions + 1;
-    const int64_t extent = num_blocks * kPositions;
+    const int64_t extent = KvLayout::steps_up(cut.first_position + cut.count);
+    const int64_t num_blocks = KvLayout::num_blocks(extent);
+    // Whole blocks apart, so that few shapes of products occur.
+    const int64_t stride = num_blocks * kPositions;
     gather(kv_head, cut, padded);
 
-    scores_.resize(static_cast<size_t>(padded * extent));
+    scores_.resize(static_cast<size_t>(padded * stride));
     for (int64_t i = 0; i < num_blocks; ++i) {
+      const KvLayout::Block block = layout_.block_of(cut.run, i);
       tiles::multiply(
           padded,
-          kPositions,
+          std::min(kPositions, extent - i * kPositions),
           head_dim_,
           queries_.data(),
           head_dim_,
-          kv_.keys(kv_head, layout_.block_of(cut.run, i)),
-          kPositions,
+          kv_.keys(kv_head, block),
+          block.count,
           scores_.data() + i * kPositions,
-          extent,
+          stride,
           tiles::Into::kReplace);
     }
-    probabilities_.resize(static_cast<size_t>(padded * extent));
+    probabilities_.resize(static_cast<size_t>(padded * stride));
     softmax_of(
         T{},
         scores_.data(),
@@ -148,18 +156,19 @@ class PackedAttention {
         group_,
         cut.first_position + 1,
         extent,
+        stride,
         score_scale(head_dim_),
         probabilities_.data());
-    std::fill(probabilities_.data() + rows * extent, probabilities_.data() + padded * extent, C(0));
+    std::fill(probabilities_.data() + rows * stride, probabilities_.data() + padded * stride, C(0));
 
     sums_.resize(static_cast<size_t>(padded * head_dim_));
     for (int64_t i = 0; i < num_blocks; ++i) {
       tiles::multiply(
           padded,
           head_dim_,
-          kPositions,
+          std::min(kPositions, extent - i * kPositions),
           probabilities_.data() + i * kPositions,
-          extent,
+          stride,
           kv_.values(kv_head, layout_.block_of(cut.run, i)),
           head_dim_,
           sums_.data(),
@@ -199,8 +208,8 @@ class PackedAttention {
   std::vector<QueryRun> cuts_;
   int64_t pairs_ = 0;
   std::vector<C> queries_;        // [padded][head_dim]
-  std::vector<float> scores_;     // [padded][extent]
-  std::vector<C> probabilities_;  // [padded][extent]
+  std::vector<float> scores_;     // [padded][stride]
+  std::vector<C> probabilities_;  // [padded][stride]
   std::vector<float> sums_;       // [padded][head_dim]
 };
 

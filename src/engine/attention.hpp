@@ -29,9 +29,9 @@ struct StoredRow {
   const StreamKv* prompt = nullptr;
   int64_t run = 0;  ///< of the prompt
   int64_t prompt_len = 0;
-  const at::Tensor* own_k = nullptr;  // [any, kv_heads, head_dim], contiguous
+  const at::Tensor* own_k = nullptr;  // [slots, kv_heads, capacity, head_dim], contiguous
   const at::Tensor* own_v = nullptr;
-  int64_t first_own = 0;  ///< row of the first generated token
+  int64_t slot = 0;  ///< of the generated tokens
   int64_t num_own = 0;
 };
 

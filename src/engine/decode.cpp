@@ -21,7 +21,12 @@ PackedRows pack_prompts(std::span<const GenerationRequest> requests, Use prefix)
     if (request.solution.empty()) continue;
     ids.insert(ids.end(), request.solution.begin(), request.solution.end() - 1);
   }
-  return pack_rows(sequences, prefix);
+  PackedRows packed = pack_rows(sequences, prefix);
+  for (size_t i = 0; i < requests.size(); ++i) {
+    packed.sequences[i].num_kept =
+        std::max<int64_t>(0, std::ssize(requests[i].prompt) - packed.prefix_len);
+  }
+  return packed;
 }
 
 /// Tokens whose keys and values are stored: all that are generated but the last.
@@ -298,6 +303,29 @@ int64_t generation_kv_bytes(
   const int64_t num_answers = std::ssize(tree.levels.back()) * std::ssize(requests);
   return backend.kv_bytes(
       pack_prompts(requests, prefix), tree, num_answers * stored_tokens(requests));
+}
+
+double generation_cost(
+    const ModelConfig& config,
+    const Weights& weights,
+    const StreamTree& tree,
+    std::span<const GenerationRequest> requests,
+    Use prefix) {
+  // Of the order of what CPUs and devices do: a core with tiles 70, an H100 200.
+  constexpr double kFlopsPerByte = 100;
+  const PackedRows packed = pack_prompts(requests, prefix);
+  const auto element_bytes = static_cast<int64_t>(weights.embedding().element_size());
+  const LayerPasses passes = count_passes(tree);
+  const auto layer_bytes = static_cast<double>(weights.edited_bytes());
+  const double prompt_flops = 2 * layer_bytes / static_cast<double>(element_bytes) *
+                              passes.layers() * static_cast<double>(packed.num_rows());
+  // A step reads all weights once, and what the prompts share; what a row has of its own is read
+  // whatever else is in the batch.
+  const double step_bytes =
+      layer_bytes * config.num_layers + static_cast<double>(weights.head().nbytes()) +
+      static_cast<double>(
+          passes.attention * packed.prefix_len * kv_row_bytes(config, element_bytes));
+  return prompt_flops / kFlopsPerByte + step_bytes * static_cast<double>(stored_tokens(requests));
 }
 
 }  // namespace prune_sweep

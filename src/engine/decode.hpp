@@ -31,4 +31,13 @@ int64_t generation_kv_bytes(
     std::span<const GenerationRequest> requests,
     Use prefix);
 
+/// What generate_streams() costs, about and at most, in bytes read from memory; of what it
+/// computes, what a machine does meanwhile is counted as a byte.
+double generation_cost(
+    const ModelConfig& config,
+    const Weights& weights,
+    const StreamTree& tree,
+    std::span<const GenerationRequest> requests,
+    Use prefix);
+
 }  // namespace prune_sweep

@@ -11,6 +11,7 @@
 #include <numeric>
 #include <utility>
 
+#include "engine/batches.hpp"
 #include "engine/decode.hpp"
 #include "engine/decoder.hpp"
 #include "engine/loglik.hpp"
@@ -103,13 +104,6 @@ std::optional<int64_t> edited_capacity(const Weights& weights, const Room& room)
   return std::max<int64_t>(1, room.max_unit_bytes / 2 / weights.edited_bytes());
 }
 
-/// Drops answers to requests that are not answered for every variant.
-void keep_common(Answers& answers) {
-  size_t least = answers.empty() ? 0 : answers.front().size();
-  for (const auto& of_variant : answers) least = std::min(least, of_variant.size());
-  for (auto& of_variant : answers) of_variant.resize(least);
-}
-
 /// Calls `work`(tree) and gives every variant the answers of its stream: [streams] => [variants].
 template <typename Work>
 auto for_variants(std::span<const Variant> variants, int32_t num_layers, Work work) {
@@ -193,115 +187,86 @@ struct Engine::State {
     }
   }
 
-  /// Whether keys and values of the requests fit beside the variants' edited layers, which get
-  /// three quarters of the room at most.
-  bool kv_fits(const StreamTree& tree, std::span<const GenerationRequest> requests) const {
-    const int64_t edited_bytes = num_edited_layers(tree) * weights.edited_bytes();
-    return generation_kv_bytes(*backend, tree, requests, savings.prefix) <=
-           std::max(room.max_unit_bytes - edited_bytes, room.max_unit_bytes / 4);
+  /// Whether the variants' edited layers fit, and keys and values of the requests beside them;
+  /// edited layers get three quarters of the room at most.
+  bool fits(const StreamTree& tree, std::span<const GenerationRequest> requests) const {
+    const int64_t num_edited = num_edited_layers(tree);
+    return num_edited <= edited_layers.capacity() &&
+           generation_kv_bytes(*backend, tree, requests, savings.prefix) <=
+               std::max(
+                   room.max_unit_bytes - num_edited * weights.edited_bytes(),
+                   room.max_unit_bytes / 4);
   }
 
-  /// How many requests are taken first, so that all are taken in about equal parts that fit.
-  size_t num_requests_at_once(
-      const StreamTree& tree, std::span<const GenerationRequest> requests) const {
-    if (savings.batch_decode == Use::kOff) return 1;
-    size_t num_parts = 1;
-    const auto part = [&] { return (requests.size() + num_parts - 1) / num_parts; };
-    while (part() > 1 && !kv_fits(tree, requests.first(part()))) ++num_parts;
-    return part();
+  Cut cut_of(std::span<const Variant> variants, std::span<const GenerationRequest> requests) const {
+    if (savings.batch_decode == Use::kOff) return {1, requests.size()};
+    const auto tree_of = [&](Part part) {
+      return build_stream_tree(variants.subspan(part.first, part.count), config.num_layers);
+    };
+    return choose_cut(
+        variants.size(),
+        requests.size(),
+        [&](Part part, size_t count) { return fits(tree_of(part), requests.first(count)); },
+        [&](Part part, size_t count) {
+          return generation_cost(
+              config, weights, tree_of(part), requests.first(count), savings.prefix);
+        });
   }
 
-  /// Halves the variants until their edited layers fit, then takes as many requests at once as keys
-  /// and values fit of.
+  /// Calls `work`(variants, requests); when a device has not memory enough, for halves.
+  template <typename Request, typename Work>
+  auto work_within_memory(
+      std::span<const Variant> variants, std::span<const Request> requests, Work work)
+      -> decltype(work(variants, requests)) {
+    try {
+      return work(variants, requests);
+    } catch (const c10::OutOfMemoryError&) {
+      if (variants.size() == 1 && requests.size() == 1) throw;
+      edited_layers.clear();
+    }
+    const Cut halves = requests.size() > 1 ? Cut{1, 2} : Cut{2, 1};
+    return work_in_parts(variants, requests, halves, hooks.should_stop, [&](auto some, auto asked) {
+      return work_within_memory(some, asked, work);
+    });
+  }
+
+  Answers generate_batch(
+      std::span<const Variant> variants,
+      std::span<const GenerationRequest> requests,
+      const Tokenizer& tokenizer) {
+    return for_variants(variants, config.num_layers, [&](const StreamTree& tree) {
+      if (num_edited_layers(tree) == 0) edited_layers.clear();
+      return generate_streams(
+          decoder,
+          edited_layer(variants, KeepEdits::kYes),
+          tree,
+          requests,
+          tokenizer,
+          savings.prefix,
+          clock);
+    });
+  }
+
   Answers generate(
       std::span<const Variant> variants,
       std::span<const GenerationRequest> requests,
       const Tokenizer& tokenizer) {
-    const StreamTree tree = build_stream_tree(variants, config.num_layers);
-    const bool has_too_many_edits = num_edited_layers(tree) > edited_layers.capacity();
-    const bool is_too_wide = requests.size() == 1 && !kv_fits(tree, requests);
-    if (variants.size() > 1 && (has_too_many_edits || is_too_wide)) {
-      return generate_halves_of_variants(variants, requests, tokenizer);
-    }
-    const size_t num_at_once = num_requests_at_once(tree, requests);
-    if (num_at_once < requests.size()) {
-      return generate_in_parts(variants, requests, num_at_once, tokenizer);
-    }
-    if (num_edited_layers(tree) == 0) edited_layers.clear();
-    try {
-      return for_variants(variants, config.num_layers, [&](const StreamTree& its_tree) {
-        return generate_streams(
-            decoder,
-            edited_layer(variants, KeepEdits::kYes),
-            its_tree,
-            requests,
-            tokenizer,
-            savings.prefix,
-            clock);
+    const auto generate_some = [&](auto some, auto asked) {
+      return work_within_memory(some, asked, [&](auto fewer, auto fewer_asked) {
+        return generate_batch(fewer, fewer_asked, tokenizer);
       });
-    } catch (const c10::OutOfMemoryError&) {
-      if (variants.size() == 1 && requests.size() == 1) throw;
-      edited_layers.clear();
-    }
-    return requests.size() > 1
-               ? generate_in_parts(variants, requests, requests.size() / 2, tokenizer)
-               : generate_halves_of_variants(variants, requests, tokenizer);
+    };
+    return work_in_parts(
+        variants, requests, cut_of(variants, requests), hooks.should_stop, generate_some);
   }
 
-  Answers generate_halves_of_variants(
-      std::span<const Variant> variants,
-      std::span<const GenerationRequest> requests,
-      const Tokenizer& tokenizer) {
-    const size_t half = variants.size() / 2;
-    auto answers = generate(variants.first(half), requests, tokenizer);
-    const auto answered = requests.first(answers.front().size());
-    auto more = generate(variants.subspan(half), answered, tokenizer);
-    std::move(more.begin(), more.end(), std::back_inserter(answers));
-    keep_common(answers);
-    return answers;
-  }
-
-  /// The first `count` requests, then the others.
-  Answers generate_in_parts(
-      std::span<const Variant> variants,
-      std::span<const GenerationRequest> requests,
-      size_t count,
-      const Tokenizer& tokenizer) {
-    auto answers = generate(variants, requests.first(count), tokenizer);
-    if (answers.front().size() < count || hooks.should_stop()) return answers;
-    auto more = generate(variants, requests.subspan(count), tokenizer);
-    for (size_t i = 0; i < answers.size(); ++i) {
-      std::move(more[i].begin(), more[i].end(), std::back_inserter(answers[i]));
-    }
-    return answers;
-  }
-
-  /// Halves the variants, then the requests, when a device has not memory enough.
   Scores score(std::span<const Variant> variants, std::span<const LoglikRequest> requests) {
-    try {
-      return for_variants(variants, config.num_layers, [&](const StreamTree& tree) {
+    return work_within_memory(variants, requests, [&](auto some, auto asked) {
+      return for_variants(some, config.num_layers, [&](const StreamTree& tree) {
         return score_streams(
-            decoder,
-            edited_layer(variants, keep_edits(tree)),
-            tree,
-            requests,
-            savings.prefix,
-            clock);
+            decoder, edited_layer(some, keep_edits(tree)), tree, asked, savings.prefix, clock);
       });
-    } catch (const c10::OutOfMemoryError&) {
-      if (variants.size() == 1 && requests.size() == 1) throw;
-      edited_layers.clear();
-    }
-    if (variants.size() > 1) {
-      Scores scores = score(variants.first(variants.size() / 2), requests);
-      Scores more = score(variants.subspan(variants.size() / 2), requests);
-      std::move(more.begin(), more.end(), std::back_inserter(scores));
-      return scores;
-    }
-    Scores scores = score(variants, requests.first(requests.size() / 2));
-    const Scores more = score(variants, requests.subspan(requests.size() / 2));
-    scores.front().insert(scores.front().end(), more.front().begin(), more.front().end());
-    return scores;
+    });
   }
 
   ModelConfig config;

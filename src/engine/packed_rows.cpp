@@ -72,7 +72,8 @@ PackedRows pack_rows(std::span<const std::vector<int32_t>> sequences, Use prefix
   if (prefix_len > 0) append(sequences.front(), 0, prefix_len);
   rows.prefix_len = static_cast<int64_t>(prefix_len);
   for (const std::vector<int32_t>& ids : sequences) {
-    rows.sequences.push_back({rows.num_rows(), static_cast<int64_t>(ids.size() - prefix_len)});
+    const auto num_own = static_cast<int64_t>(ids.size() - prefix_len);
+    rows.sequences.push_back({rows.num_rows(), num_own, num_own});
     append(ids, prefix_len, ids.size());
   }
   return rows;

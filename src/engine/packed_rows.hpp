@@ -17,6 +17,7 @@ struct PackedRows {
   struct Run {
     int64_t first_row = 0;
     int64_t num_rows = 0;
+    int64_t num_kept = 0;  ///< of these, the first ones, that text will be generated from
   };
 
   int64_t prefix_len = 0;

@@ -27,12 +27,11 @@ PRUNE_SWEEP_INLINE void score_own(
     const T* q,
     const T* k,
     int64_t num_keys,
-    int64_t k_stride,
     int64_t group,
     int64_t head_dim,
     float* scores,
     int64_t score_stride) {
-  for (int64_t key = 0; key < num_keys; ++key, k += k_stride) {
+  for (int64_t key = 0; key < num_keys; ++key, k += head_dim) {
     for (int64_t g = 0; g < group; ++g) {
       Lanes products{};
       for (int64_t i = 0; i < head_dim; i += kLanes) {
@@ -50,7 +49,6 @@ PRUNE_SWEEP_INLINE void add_own(
     int64_t stride,
     const T* v,
     int64_t num_keys,
-    int64_t v_stride,
     int64_t group,
     int64_t head_dim,
     float* sums) {
@@ -58,7 +56,7 @@ PRUNE_SWEEP_INLINE void add_own(
     for (int64_t g = 0; g < group; ++g) {
       Lanes total = load(sums + g * head_dim + i, head_dim - i);
       for (int64_t key = 0; key < num_keys; ++key) {
-        total += load(v + key * v_stride + i, head_dim - i) * probabilities[g * stride + key];
+        total += load(v + key * head_dim + i, head_dim - i) * probabilities[g * stride + key];
       }
       store(sums + g * head_dim + i, total, head_dim - i);
     }
@@ -77,40 +75,38 @@ PRUNE_SWEEP_INLINE void softmax_stored_row(
   }
 }
 
-#define PRUNE_SWEEP_STORED_LOOPS(T, C)                                            \
-  PRUNE_SWEEP_CLONES void score_own_of(                                           \
-      C,                                                                          \
-      const T* q,                                                                 \
-      const T* k,                                                                 \
-      int64_t num_keys,                                                           \
-      int64_t k_stride,                                                           \
-      int64_t group,                                                              \
-      int64_t head_dim,                                                           \
-      float* scores,                                                              \
-      int64_t score_stride) {                                                     \
-    score_own(q, k, num_keys, k_stride, group, head_dim, scores, score_stride);   \
-  }                                                                               \
-  PRUNE_SWEEP_CLONES void add_own_of(                                             \
-      C,                                                                          \
-      const float* probabilities,                                                 \
-      int64_t stride,                                                             \
-      const T* v,                                                                 \
-      int64_t num_keys,                                                           \
-      int64_t v_stride,                                                           \
-      int64_t group,                                                              \
-      int64_t head_dim,                                                           \
-      float* sums) {                                                              \
-    add_own(probabilities, stride, v, num_keys, v_stride, group, head_dim, sums); \
-  }                                                                               \
-  PRUNE_SWEEP_CLONES void softmax_stored(                                         \
-      T,                                                                          \
-      float* scores,                                                              \
-      int64_t prompt_len,                                                         \
-      int64_t num_own,                                                            \
-      int64_t extent,                                                             \
-      float scale,                                                                \
-      C* prompt) {                                                                \
-    softmax_stored_row<T>(scores, prompt_len, num_own, extent, scale, prompt);    \
+#define PRUNE_SWEEP_STORED_LOOPS(T, C)                                         \
+  PRUNE_SWEEP_CLONES void score_own_of(                                        \
+      C,                                                                       \
+      const T* q,                                                              \
+      const T* k,                                                              \
+      int64_t num_keys,                                                        \
+      int64_t group,                                                           \
+      int64_t head_dim,                                                        \
+      float* scores,                                                           \
+      int64_t score_stride) {                                                  \
+    score_own(q, k, num_keys, group, head_dim, scores, score_stride);          \
+  }                                                                            \
+  PRUNE_SWEEP_CLONES void add_own_of(                                          \
+      C,                                                                       \
+      const float* probabilities,                                              \
+      int64_t stride,                                                          \
+      const T* v,                                                              \
+      int64_t num_keys,                                                        \
+      int64_t group,                                                           \
+      int64_t head_dim,                                                        \
+      float* sums) {                                                           \
+    add_own(probabilities, stride, v, num_keys, group, head_dim, sums);        \
+  }                                                                            \
+  PRUNE_SWEEP_CLONES void softmax_stored(                                      \
+      T,                                                                       \
+      float* scores,                                                           \
+      int64_t prompt_len,                                                      \
+      int64_t num_own,                                                         \
+      int64_t extent,                                                          \
+      float scale,                                                             \
+      C* prompt) {                                                             \
+    softmax_stored_row<T>(scores, prompt_len, num_own, extent, scale, prompt); \
   }
 PRUNE_SWEEP_STORED_LOOPS(float, float)
 PRUNE_SWEEP_STORED_LOOPS(BFloat16, float)
@@ -165,14 +161,10 @@ class StoredAttention {
     group_ = heads_ / kv_->kv_heads();
     measure(rows);
     gather(rows);
-    for_prompt_parts(rows, [&](int64_t first, int64_t count, int64_t run, int64_t block) {
-      score_block(first, count, run, block);
-    });
+    for_prompt_blocks(rows, [&](const Readers& readers) { score_block(readers); });
     for (int64_t i = 0; i < std::ssize(rows); ++i) score_and_softmax(rows, i);
     std::fill(sums_.begin(), sums_.end(), 0.0F);
-    for_prompt_parts(rows, [&](int64_t first, int64_t count, int64_t run, int64_t block) {
-      add_block(first, count, run, block);
-    });
+    for_prompt_blocks(rows, [&](const Readers& readers) { add_block(readers); });
     for (int64_t i = 0; i < std::ssize(rows); ++i) finish_row(rows, i);
   }
 
@@ -186,10 +178,11 @@ class StoredAttention {
     int64_t most_own = 0;
     for (int64_t i = 0; i < std::ssize(rows); ++i) {
       const StoredRow& row = row_at(rows, i);
-      extent_ = std::max(extent_, (row.prompt_len + kPositions - 1) / kPositions * kPositions);
+      extent_ = std::max(extent_, KvLayout::num_blocks(row.prompt_len) * kPositions);
       most_own = std::max(most_own, row.num_own);
     }
-    stride_ = extent_ + lanes_up(most_own) + kLanes;
+    // Whole blocks, so that few shapes of products occur while texts grow.
+    stride_ = extent_ + KvLayout::num_blocks(most_own + kLanes) * kPositions;
     // Products may write a few rows more than there are.
     const int64_t room = std::ssize(rows) * group_ + 16;
     queries_.assign(static_cast<size_t>(room * head_dim_), C(0));
@@ -206,50 +199,62 @@ class StoredAttention {
     }
   }
 
-  /// Calls f(first row, number of rows, run, block) in the order of blocks: for all rows together
-  /// as long as they share blocks, then for those of each prompt.
+  /// Rows that read a block together: those from `first` on.
+  struct Readers {
+    int64_t first;
+    int64_t count;
+    int64_t index;  ///< of the block among their prompt's
+    KvLayout::Block block;
+  };
+
+  /// Calls f(readers) in the order of blocks: for all rows together as long as they share blocks,
+  /// then for those of each prompt.
   template <typename F>
-  void for_prompt_parts(const RowsOfStream& rows, F f) const {
+  void for_prompt_blocks(const RowsOfStream& rows, F f) const {
     const int64_t num_shared = layout_.num_shared_blocks();
-    for (int64_t block = 0; block < num_shared; ++block) {
-      f(0, std::ssize(rows), row_at(rows, 0).run, block);
+    for (int64_t i = 0; i < num_shared; ++i) {
+      f(Readers{0, std::ssize(rows), i, layout_.block_of(0, i)});
     }
     for (int64_t first = 0; first < std::ssize(rows);) {
       const StoredRow& row = row_at(rows, first);
       int64_t end = first;
       while (end < std::ssize(rows) && row_at(rows, end).run == row.run) ++end;
-      const int64_t num_blocks = (row.prompt_len + kPositions - 1) / kPositions;
-      for (int64_t block = num_shared; block < num_blocks; ++block) {
-        f(first, end - first, row.run, block);
+      for (int64_t i = num_shared; i < KvLayout::num_blocks(row.prompt_len); ++i) {
+        f(Readers{first, end - first, i, layout_.block_of(row.run, i)});
       }
       first = end;
     }
   }
 
-  void score_block(int64_t first, int64_t count, int64_t run, int64_t block) {
+  /// Rows of the products of all rows are rounded up, what they write behind them is not used;
+  /// behind the rows of one prompt are others.
+  int64_t product_rows(const Readers& readers) const {
+    const int64_t rows = readers.count * group_;
+    return readers.index < layout_.num_shared_blocks() ? padded_rows(rows) : rows;
+  }
+
+  void score_block(const Readers& readers) {
     tiles::multiply(
-        padded_rows(count * group_),
-        kPositions,
+        product_rows(readers),
+        readers.block.count,
         head_dim_,
-        queries_.data() + first * group_ * head_dim_,
+        queries_.data() + readers.first * group_ * head_dim_,
         head_dim_,
-        kv_->keys(kv_head_, layout_.block_of(run, block)),
-        kPositions,
-        scores_.data() + first * group_ * stride_ + block * kPositions,
+        kv_->keys(kv_head_, readers.block),
+        readers.block.count,
+        scores_.data() + readers.first * group_ * stride_ + readers.index * kPositions,
         stride_,
         tiles::Into::kReplace);
   }
 
   void score_and_softmax(const RowsOfStream& rows, int64_t i) {
     const StoredRow& row = row_at(rows, i);
-    const int64_t kv_stride = kv_->kv_heads() * head_dim_;
     float* scores = scores_.data() + i * group_ * stride_;
     score_own_of(
         C{},
         q_ + (rows[static_cast<size_t>(i)] * heads_ + kv_head_ * group_) * head_dim_,
         own(row.own_k, row),
         row.num_own,
-        kv_stride,
         group_,
         head_dim_,
         scores + row.prompt_len,
@@ -266,26 +271,18 @@ class StoredAttention {
     }
   }
 
-  /// Adds to the sums of some rows; what a product writes beyond them is not used.
-  void add_block(int64_t first, int64_t count, int64_t run, int64_t block) {
-    const int64_t num_rows = count * group_;
-    const int64_t padded = padded_rows(num_rows);
-    const auto size = static_cast<size_t>(num_rows * head_dim_);
-    part_.resize(static_cast<size_t>(padded * head_dim_));
-    float* const sums = sums_.data() + first * group_ * head_dim_;
-    std::copy(sums, sums + size, part_.begin());
+  void add_block(const Readers& readers) {
     tiles::multiply(
-        padded,
+        product_rows(readers),
         head_dim_,
-        kPositions,
-        probabilities_.data() + first * group_ * extent_ + block * kPositions,
+        readers.block.count,
+        probabilities_.data() + readers.first * group_ * extent_ + readers.index * kPositions,
         extent_,
-        kv_->values(kv_head_, layout_.block_of(run, block)),
+        kv_->values(kv_head_, readers.block),
         head_dim_,
-        part_.data(),
+        sums_.data() + readers.first * group_ * head_dim_,
         head_dim_,
         tiles::Into::kAdd);
-    std::copy(part_.begin(), part_.begin() + static_cast<std::ptrdiff_t>(size), sums);
   }
 
   void finish_row(const RowsOfStream& rows, int64_t i) {
@@ -297,7 +294,6 @@ class StoredAttention {
         stride_,
         own(row.own_v, row),
         row.num_own,
-        kv_->kv_heads() * head_dim_,
         group_,
         head_dim_,
         sums);
@@ -306,7 +302,7 @@ class StoredAttention {
   }
 
   const T* own(const at::Tensor* from, const StoredRow& row) const {
-    return from->const_data_ptr<T>() + (row.first_own * kv_->kv_heads() + kv_head_) * head_dim_;
+    return from->const_data_ptr<T>() + row.slot * from->stride(0) + kv_head_ * from->stride(1);
   }
 
   const T* q_;
@@ -324,7 +320,6 @@ class StoredAttention {
   std::vector<float> scores_;     // [rows * group][stride]
   std::vector<C> probabilities_;  // [rows * group][extent]
   std::vector<float> sums_;       // [rows * group][head_dim]
-  std::vector<float> part_;       // [padded rows][head_dim]
 };
 
 }  // namespace

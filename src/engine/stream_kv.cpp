@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <type_traits>
@@ -21,22 +22,23 @@ using tiles::Word;
 
 constexpr int64_t kPositions = KvLayout::kPositions;
 
-int64_t blocks_up(int64_t positions) { return (positions + kPositions - 1) / kPositions; }
-
 /// Where the rows of a block are: of one head, one row for each position; nullptr where there is
 /// none.
 template <typename T>
-using BlockRows = std::array<const T*, kPositions>;
+struct BlockRows {
+  std::array<const T*, kPositions> at;
+  int64_t count = 0;  ///< positions of the block
+};
 
 template <typename T, typename C>
 PRUNE_SWEEP_INLINE void fill_keys_from(const BlockRows<T>& rows, int64_t head_dim, Word* to) {
   const int64_t width = tiles::words<C>(head_dim);
-  for (int64_t position = 0; position < kPositions; position += kLanes) {
+  for (int64_t position = 0; position < rows.count; position += kLanes) {
     for (int64_t first = 0; first < width; first += kLanes) {
       const int64_t count = width - first < kLanes ? width - first : kLanes;
       LaneSquare square{};
       for (int64_t i = 0; i < kLanes; ++i) {
-        const T* row = rows[static_cast<size_t>(position + i)];
+        const T* row = rows.at[static_cast<size_t>(position + i)];
         if (row == nullptr) continue;
         LaneBits& lanes = square[static_cast<size_t>(i)];
         if constexpr (std::is_same_v<T, C>) {
@@ -52,7 +54,7 @@ PRUNE_SWEEP_INLINE void fill_keys_from(const BlockRows<T>& rows, int64_t head_di
       }
       transpose(square);
       for (int64_t i = 0; i < count; ++i) {
-        std::memcpy(to + (first + i) * kPositions + position, &square[static_cast<size_t>(i)], 64);
+        std::memcpy(to + (first + i) * rows.count + position, &square[static_cast<size_t>(i)], 64);
       }
     }
   }
@@ -60,14 +62,14 @@ PRUNE_SWEEP_INLINE void fill_keys_from(const BlockRows<T>& rows, int64_t head_di
 
 template <typename T, typename C>
 PRUNE_SWEEP_INLINE void fill_values_from(const BlockRows<T>& rows, int64_t head_dim, Word* to) {
-  for (int64_t position = 0; position < kPositions; position += tiles::kPerWord<C>) {
-    const T* row = rows[static_cast<size_t>(position)];
+  for (int64_t position = 0; position < rows.count; position += tiles::kPerWord<C>) {
+    const T* row = rows.at[static_cast<size_t>(position)];
     for (int64_t i = 0; i < head_dim; i += kLanes) {
       const int64_t count = head_dim - i;
       const Lanes first = row != nullptr ? load(row + i, count) : Lanes{};
       LaneBits words;
       if constexpr (std::is_same_v<C, BFloat16>) {
-        const T* next = rows[static_cast<size_t>(position + 1)];
+        const T* next = rows.at[static_cast<size_t>(position + 1)];
         const Lanes second = next != nullptr ? load(next + i, count) : Lanes{};
         words = ((to_bits(first) >> 16) & 0xffff) | to_bits(second);
       } else {
@@ -114,35 +116,50 @@ PRUNE_SWEEP_CLONES void fill_block(
 
 }  // namespace
 
-KvLayout::KvLayout(const PackedRows& packed)
-    : packed_(packed), num_shared_(packed.prefix_len / kPositions), num_blocks_(num_shared_) {
-  const auto add_run = [&](int64_t length) {
-    first_own_block_.push_back(num_blocks_);
-    num_blocks_ += blocks_up(length) - num_shared_;
-  };
-  for (const PackedRows::Run& run : packed.sequences) add_run(packed.prefix_len + run.num_rows);
-  if (packed.prefix_len > 0) add_run(packed.prefix_len);
+KvLayout::KvLayout(const PackedRows& packed, Rows rows)
+    : packed_(packed),
+      rows_(rows),
+      num_shared_(packed.prefix_len / kPositions),
+      num_columns_(num_shared_ * kPositions) {
+  const auto num_runs = std::ssize(packed.sequences) + (packed.prefix_len > 0 ? 1 : 0);
+  for (int64_t run = 0; run < num_runs; ++run) {
+    first_own_column_.push_back(num_columns_);
+    num_columns_ += steps_up(run_length(run) - num_shared_ * kPositions);
+  }
+}
+
+int64_t KvLayout::run_length(int64_t run) const {
+  if (run == std::ssize(packed_.sequences)) return packed_.prefix_len;
+  const PackedRows::Run& sequence = packed_.sequences[static_cast<size_t>(run)];
+  return packed_.prefix_len + (rows_ == Rows::kAll ? sequence.num_rows : sequence.num_kept);
+}
+
+KvLayout::Block KvLayout::block_of(int64_t run, int64_t index) const {
+  if (index < num_shared_) return {index * kPositions, kPositions};
+  const int64_t before = (index - num_shared_) * kPositions;
+  return {
+      first_own_column_[static_cast<size_t>(run)] + before,
+      std::min(kPositions, steps_up(run_length(run) - num_shared_ * kPositions) - before)};
 }
 
 template <typename T, typename C>
 void StreamKv::fill_blocks(const at::Tensor& k, const at::Tensor& v, const KvLayout& layout) {
   const PackedRows& packed = layout.packed();
-  struct Block {
+  const auto num_sequences = std::ssize(packed.sequences);
+  struct Filled {
     int64_t run;
     int64_t first;  ///< position
-    int64_t index;
+    KvLayout::Block block;
   };
-  std::vector<Block> blocks;
-  const auto num_sequences = std::ssize(packed.sequences);
-  const auto length_of = [&](int64_t run) {
-    return packed.prefix_len +
-           (run < num_sequences ? packed.sequences[static_cast<size_t>(run)].num_rows : 0);
-  };
-  for (int64_t i = 0; i < layout.num_shared_blocks(); ++i) blocks.push_back({0, i * kPositions, i});
-  for (int64_t run = 0; run < layout.num_runs(); ++run) {
-    for (int64_t i = layout.num_shared_blocks(); i < blocks_up(length_of(run)); ++i) {
+  std::vector<Filled> blocks;
+  const auto add_blocks = [&](int64_t run, int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
       blocks.push_back({run, i * kPositions, layout.block_of(run, i)});
     }
+  };
+  add_blocks(0, 0, layout.num_shared_blocks());
+  for (int64_t run = 0; run < layout.num_runs(); ++run) {
+    add_blocks(run, layout.num_shared_blocks(), KvLayout::num_blocks(layout.run_length(run)));
   }
   const int64_t row_size = kv_heads_ * head_dim_;
   const T* const all_k = k.const_data_ptr<T>();
@@ -152,19 +169,20 @@ void StreamKv::fill_blocks(const at::Tensor& k, const at::Tensor& v, const KvLay
     BlockRows<T> k_rows;
     BlockRows<T> v_rows;
     for (int64_t task = 0; counter.take(task);) {
-      const auto& [run, first, index] = blocks[static_cast<size_t>(task % num_blocks)];
+      const auto& [run, first, block] = blocks[static_cast<size_t>(task % num_blocks)];
       const int64_t kv_head = task / num_blocks;
-      for (int64_t i = 0; i < kPositions; ++i) {
+      k_rows.count = v_rows.count = block.count;
+      for (int64_t i = 0; i < block.count; ++i) {
         const auto at = static_cast<size_t>(i);
-        k_rows[at] = v_rows[at] = nullptr;
-        if (first + i >= length_of(run)) continue;
+        k_rows.at[at] = v_rows.at[at] = nullptr;
+        if (first + i >= layout.run_length(run)) continue;
         const int64_t row =
             run < num_sequences ? packed.row_of(static_cast<size_t>(run), first + i) : first + i;
-        k_rows[at] = all_k + row * row_size + kv_head * head_dim_;
-        v_rows[at] = all_v + row * row_size + kv_head * head_dim_;
+        k_rows.at[at] = all_k + row * row_size + kv_head * head_dim_;
+        v_rows.at[at] = all_v + row * row_size + kv_head * head_dim_;
       }
-      Word* const to = words() + (kv_head * num_blocks_ + index) * (key_words_ + value_words_);
-      fill_block(C{}, k_rows, v_rows, head_dim_, to, to + key_words_);
+      Word* const keys = words() + first_word(kv_head, block);
+      fill_block(C{}, k_rows, v_rows, head_dim_, keys, keys + block.count * column_words_);
     }
   });
 }
@@ -174,12 +192,12 @@ void StreamKv::fill(const at::Tensor& k, const at::Tensor& v, const KvLayout& la
   head_dim_ = k.size(2);
   arithmetic_ = tiles::arithmetic_of(k.scalar_type());
   const bool is_bfloat16 = arithmetic_ == Arithmetic::kBfloat16;
-  num_blocks_ = layout.num_blocks();
-  key_words_ = kPositions *
-               (is_bfloat16 ? tiles::words<BFloat16>(head_dim_) : tiles::words<float>(head_dim_));
-  value_words_ = head_dim_ * (is_bfloat16 ? tiles::words<BFloat16>(kPositions)
-                                          : tiles::words<float>(kPositions));
-  const int64_t needed = kv_heads_ * num_blocks_ * (key_words_ + value_words_);
+  num_columns_ = layout.num_columns();
+  column_words_ = is_bfloat16 ? tiles::words<BFloat16>(head_dim_) : tiles::words<float>(head_dim_);
+  const int64_t value_words =
+      is_bfloat16 ? tiles::words<BFloat16>(KvLayout::kStep) : tiles::words<float>(KvLayout::kStep);
+  step_words_ = KvLayout::kStep * column_words_ + value_words * head_dim_;
+  const int64_t needed = kv_heads_ * num_columns_ / KvLayout::kStep * step_words_;
   if (!words_.defined() || words_.numel() < needed) words_ = at::empty({needed}, at::kInt);
   with_tile_types(k.scalar_type(), arithmetic_, [&](auto stored, auto multiplied) {
     fill_blocks<decltype(stored), decltype(multiplied)>(k, v, layout);

@@ -89,9 +89,10 @@ std::unique_ptr<UnitKv> TileBackend::make_kv(
 
 int64_t TileBackend::kv_bytes(
     const PackedRows& packed, const StreamTree& tree, int64_t num_generated) const {
-  const int64_t num_blocks = KvLayout(packed).num_blocks() * count_passes(tree).attention;
-  return num_blocks * StreamKv::block_bytes(config_.kv_heads, config_.head_dim, element_bytes_) +
-         num_generated * config_.num_layers * kv_row_bytes(config_, element_bytes_);
+  const KvLayout layout(packed, KvLayout::Rows::kKept);
+  const int64_t num_rows =
+      layout.num_columns() * count_passes(tree).attention + num_generated * config_.num_layers;
+  return num_rows * kv_row_bytes(config_, element_bytes_);
 }
 
 }  // namespace prune_sweep

@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
 #include "engine/attention.hpp"
 
 namespace prune_sweep {
@@ -12,19 +14,26 @@ TileKv::TileKv(
     const StreamTree& tree,
     KeepKv keep)
     : layout_(packed),
+      kept_layout_(packed, KvLayout::Rows::kKept),
       all_queries_(all_queries(packed)),
       wanted_queries_(queries_of(packed, wanted_rows)),
       keep_(keep),
+      are_all_kept_(std::all_of(
+          packed.sequences.begin(),
+          packed.sequences.end(),
+          [](const PackedRows::Run& run) { return run.num_kept == run.num_rows; })),
       own_(tree.levels.size()) {
   if (keep == KeepKv::kNo) return;
   for (const std::vector<Branch>& level : tree.levels) kept_.emplace_back(level.size());
 }
 
 at::Tensor TileKv::attend_prompts(size_t layer, size_t branch, const Qkv& qkv, Queries queries) {
-  StreamKv& kv = keep_ == KeepKv::kYes ? kept_[layer][branch] : scratch_;
-  kv.fill(qkv.k, qkv.v, layout_);
-  const bool is_all = queries == Queries::kAllRows;
-  return attend_packed(qkv.q, is_all ? all_queries_ : wanted_queries_, kv, layout_);
+  if (keep_ == KeepKv::kYes) kept_[layer][branch].fill(qkv.k, qkv.v, kept_layout_);
+  const bool is_kept = keep_ == KeepKv::kYes && are_all_kept_;
+  if (!is_kept) scratch_.fill(qkv.k, qkv.v, layout_);
+  const StreamKv& all = is_kept ? kept_[layer][branch] : scratch_;
+  return attend_packed(
+      qkv.q, queries == Queries::kAllRows ? all_queries_ : wanted_queries_, all, layout_);
 }
 
 void TileKv::reserve_generated(int64_t num_slots, int64_t capacity) {
@@ -38,28 +47,30 @@ at::Tensor TileKv::attend_generated(
   if (!own.k.defined()) {
     // Untouched memory costs nothing, so every slot has room for the longest answer.
     const auto make = [&] {
-      return at::empty({num_slots_ * capacity_, qkv.k.size(1), qkv.k.size(2)}, qkv.k.options());
+      return at::empty({num_slots_, qkv.k.size(1), capacity_, qkv.k.size(2)}, qkv.k.options());
     };
     own = {make(), make()};
   }
-  std::vector<int64_t> stored_at;
+  std::vector<int64_t> slots;
+  std::vector<int64_t> at_token;
   std::vector<StoredRow> stored;
   for (const GeneratedRow& row : rows) {
-    const int64_t first = row.slot * capacity_;
-    stored_at.push_back(first + row.num_before);
+    slots.push_back(row.slot);
+    at_token.push_back(row.num_before);
     stored.push_back(
         {.prompt = &kept_[layer][row.branch],
          .run = row.run,
          .prompt_len = row.prompt_len,
          .own_k = &own.k,
          .own_v = &own.v,
-         .first_own = first,
+         .slot = row.slot,
          .num_own = row.num_before + 1});
   }
-  const at::Tensor index = at::tensor(stored_at, at::kLong);
-  own.k.index_copy_(0, index, qkv.k);
-  own.v.index_copy_(0, index, qkv.v);
-  return attend_stored(qkv.q, stored, layout_);
+  const c10::List<std::optional<at::Tensor>> index{
+      at::tensor(slots, at::kLong), std::nullopt, at::tensor(at_token, at::kLong)};
+  own.k.index_put_(index, qkv.k);
+  own.v.index_put_(index, qkv.v);
+  return attend_stored(qkv.q, stored, kept_layout_);
 }
 
 }  // namespace prune_sweep

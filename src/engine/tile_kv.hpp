@@ -30,15 +30,17 @@ class TileKv final : public UnitKv {
  private:
   /// Of generated tokens in one layer.
   struct Own {
-    at::Tensor k;  // [slots * capacity, kv_heads, head_dim]
+    at::Tensor k;  // [slots, kv_heads, capacity, head_dim]
     at::Tensor v;
   };
 
   KvLayout layout_;
+  KvLayout kept_layout_;
   std::vector<QueryRun> all_queries_;
   std::vector<QueryRun> wanted_queries_;
   KeepKv keep_;
-  StreamKv scratch_;                         // where none are kept
+  bool are_all_kept_;                        // of the rows, when any are
+  StreamKv scratch_;                         // of one stream, all rows
   std::vector<std::vector<StreamKv>> kept_;  // [layers][branches]
   std::vector<Own> own_;                     // [layers], made when first needed
   int64_t num_slots_ = 0;

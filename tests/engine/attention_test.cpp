@@ -154,28 +154,32 @@ TEST_CASE("attention to what texts have stored agrees with the plain reference")
           const Qkv& prompt = prompts.emplace_back(random_qkv(packed.num_rows(), shape, type));
           kv.fill(prompt.k, prompt.v, layout);
         }
-        const Qkv own = random_qkv(60, shape, type);
+        const auto own_of = [&] {
+          return at::randn({5, shape.kv_heads, 40, shape.head_dim}).to(type);
+        };
+        const at::Tensor own_k = own_of();
+        const at::Tensor own_v = own_of();
         // Some prompts end before their sequence does: a solution stands behind them.
         struct Text {
           size_t stream;
-          int64_t run, prompt_len, first_own, num_own;
+          int64_t run, prompt_len, slot, num_own;
         };
         const auto base = static_cast<int64_t>(prefix);
         const std::vector<Text> texts{
             {0, 1, base + 140, 0, 1},
             {1, 0, base + 11, 1, 17},
-            {0, 0, base + 20, 18, 2},
-            {0, 1, base + 139, 20, 40},
-            {1, 2, base + 3, 5, 9}};
+            {0, 0, base + 20, 4, 2},
+            {0, 1, base + 139, 3, 40},
+            {1, 2, base + 3, 2, 9}};
         std::vector<StoredRow> rows;
         for (const Text& text : texts) {
           rows.push_back(
               {.prompt = &stored[text.stream],
                .run = text.run,
                .prompt_len = text.prompt_len,
-               .own_k = &own.k,
-               .own_v = &own.v,
-               .first_own = text.first_own,
+               .own_k = &own_k,
+               .own_v = &own_v,
+               .slot = text.slot,
                .num_own = text.num_own});
         }
         const at::Tensor q = at::randn({std::ssize(rows), shape.heads, shape.head_dim}).to(type);
@@ -190,7 +194,7 @@ TEST_CASE("attention to what texts have stored agrees with the plain reference")
             return at::cat(
                 {of_prompt.narrow(0, 0, packed.prefix_len),
                  of_prompt.narrow(0, first, text.prompt_len - packed.prefix_len),
-                 of_own.narrow(0, text.first_own, text.num_own)});
+                 of_own[text.slot].narrow(1, 0, text.num_own).transpose(0, 1)});
           };
           const at::Tensor own_q = q.narrow(0, static_cast<int64_t>(i), 1);
           const at::Tensor row = together.narrow(0, static_cast<int64_t>(i), 1);
@@ -198,7 +202,7 @@ TEST_CASE("attention to what texts have stored agrees with the plain reference")
           CHECK(
               largest_difference(
                   row,
-                  plain::attend_stored(own_q, keys_of(prompt.k, own.k), keys_of(prompt.v, own.v))) <
+                  plain::attend_stored(own_q, keys_of(prompt.k, own_k), keys_of(prompt.v, own_v))) <
               (type == at::kFloat ? 1e-5 : 0.04));
           CHECK(same_bits(attend_stored(own_q, {rows[i]}, layout), row));
         }

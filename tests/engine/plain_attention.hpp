@@ -44,7 +44,7 @@ inline at::Tensor attend_packed(const Qkv& qkv, const PackedRows& packed) {
           rows(qkv.v, 0, prefix),
           causal_mask(prefix, prefix, qkv.q)));
     }
-    for (const auto& [first_row, count] : packed.sequences) {
+    for (const auto& [first_row, count, num_kept] : packed.sequences) {
       parts.push_back(attend(
           rows(qkv.q, first_row, count),
           at::cat({rows(qkv.k, 0, prefix), rows(qkv.k, first_row, count)}),
