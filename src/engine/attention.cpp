@@ -15,7 +15,7 @@ namespace {
 
 using c10::BFloat16;
 
-constexpr int64_t kPositions = KvLayout::kPositions;
+constexpr int64_t kPositions = KvBlocks::kPositions;
 /// Queries are taken in blocks of this many positions, cut at its multiples. A block reads keys up
 /// to the step of its last query, those behind a query masked.
 constexpr int64_t kQueryPositions = 64;
@@ -35,11 +35,9 @@ PRUNE_SWEEP_INLINE void softmax_rows(
     C* probabilities) {
   for (int64_t row = 0; row < rows; ++row, scores += stride, probabilities += stride) {
     const int64_t visible = first_visible + row / group;
-    const float norm = softmax_powers(scores, visible, scale);
-    for (int64_t i = 0; i < extent; i += kLanes) {
-      const Lanes values = first_lanes(visible - i) ? load(scores + i) * norm : Lanes{};
-      store(probabilities + i, rounded_to<T>(values));
-    }
+    const float top = max(largest_scores(scores, visible, scale, Lanes{} + kLowestScore));
+    const float norm = 1.0F / sum(powers_of_scores(scores, visible, scale, top, Lanes{}));
+    store_probabilities<T>(scores, visible, norm, extent, probabilities);
   }
 }
 PRUNE_SWEEP_CLONES void softmax_of(
@@ -86,7 +84,7 @@ class PackedAttention {
   PackedAttention(
       const at::Tensor& q,
       const std::vector<QueryRun>& queries,
-      const StreamKv& kv,
+      const KvBlocks& kv,
       const KvLayout& layout,
       at::Tensor& out)
       : q_(q.const_data_ptr<T>()),
@@ -127,15 +125,15 @@ class PackedAttention {
   void attend(int64_t kv_head, const QueryRun& cut) {
     const int64_t rows = cut.count * group_;
     const int64_t padded = padded_rows(rows);
-    const int64_t extent = KvLayout::steps_up(cut.first_position + cut.count);
-    const int64_t num_blocks = KvLayout::num_blocks(extent);
+    const int64_t extent = KvBlocks::steps_up(cut.first_position + cut.count);
+    const int64_t num_blocks = KvBlocks::num_blocks(extent);
     // Whole blocks apart, so that few shapes of products occur.
     const int64_t stride = num_blocks * kPositions;
     gather(kv_head, cut, padded);
 
     scores_.resize(static_cast<size_t>(padded * stride));
     for (int64_t i = 0; i < num_blocks; ++i) {
-      const KvLayout::Block block = layout_.block_of(cut.run, i);
+      const KvBlocks::Block block = layout_.block_of(cut.run, i);
       tiles::multiply(
           padded,
           std::min(kPositions, extent - i * kPositions),
@@ -200,7 +198,7 @@ class PackedAttention {
   }
 
   const T* q_;
-  const StreamKv& kv_;
+  const KvBlocks& kv_;
   const KvLayout& layout_;
   T* out_;  // [rows, heads * head_dim]
   int64_t group_;
@@ -218,7 +216,7 @@ class PackedAttention {
 at::Tensor attend_packed(
     const at::Tensor& q,
     const std::vector<QueryRun>& queries,
-    const StreamKv& kv,
+    const KvBlocks& kv,
     const KvLayout& layout) {
   at::Tensor out = at::empty({q.size(0), q.size(1) * q.size(2)}, q.options());
   with_tile_types(q.scalar_type(), kv.arithmetic(), [&](auto stored, auto multiplied) {

@@ -11,8 +11,10 @@
 #include <cstdint>
 #include <vector>
 
+#include "engine/generated_kv.hpp"
+#include "engine/kv_blocks.hpp"
+#include "engine/kv_layout.hpp"
 #include "engine/packed_rows.hpp"
-#include "engine/stream_kv.hpp"
 
 namespace prune_sweep {
 
@@ -20,19 +22,17 @@ namespace prune_sweep {
 at::Tensor attend_packed(
     const at::Tensor& q,  // [rows, heads, head_dim]
     const std::vector<QueryRun>& queries,
-    const StreamKv& kv,
+    const KvBlocks& kv,
     const KvLayout& layout);
 
 /// What one row of generated text reads: its prompt, then what was generated so far, itself
 /// included.
 struct StoredRow {
-  const StreamKv* prompt = nullptr;
-  int64_t run = 0;  ///< of the prompt
+  const KvBlocks* prompts = nullptr;  ///< of a stream
+  int64_t run = 0;                    ///< of the prompt among them
   int64_t prompt_len = 0;
-  const at::Tensor* own_k = nullptr;  // [slots, kv_heads, capacity, head_dim], contiguous
-  const at::Tensor* own_v = nullptr;
-  int64_t slot = 0;  ///< of the generated tokens
-  int64_t num_own = 0;
+  int64_t slot = 0;  ///< of what was generated
+  int64_t num_generated = 0;
 };
 
 /// Attention of one query row each to what its text has stored. A prompt is read once for all rows
@@ -40,6 +40,7 @@ struct StoredRow {
 at::Tensor attend_stored(
     const at::Tensor& q,                 // [rows, heads, head_dim]
     const std::vector<StoredRow>& rows,  // [rows]
-    const KvLayout& layout);             // => [rows, heads * head_dim]
+    const KvLayout& layout,              // of the prompts
+    const GeneratedKv& generated);       // => [rows, heads * head_dim]
 
 }  // namespace prune_sweep

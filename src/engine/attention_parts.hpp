@@ -10,8 +10,8 @@
 #include <type_traits>
 #include <vector>
 
+#include "engine/kv_blocks.hpp"
 #include "engine/lanes.hpp"
-#include "engine/stream_kv.hpp"
 #include "engine/tile_types.hpp"
 
 namespace prune_sweep {
@@ -29,31 +29,39 @@ inline float score_scale(int64_t head_dim) {
 /// Rows of a left-hand side, rounded up so that few shapes of products occur.
 inline int64_t padded_rows(int64_t rows) { return (rows + 15) / 16 * 16; }
 
-/// Turns a row of `count` scores into e^(scaled score - the largest), in place, and returns the
-/// inverse of their sum. There is room for whole lanes behind them.
-PRUNE_SWEEP_INLINE float softmax_powers(float* scores, int64_t count, float scale) {
-  const Lanes lowest = Lanes{} - std::numeric_limits<float>::infinity();
-  Lanes largest = lowest;
+inline constexpr float kLowestScore = -std::numeric_limits<float>::infinity();
+
+/// Lane by lane the largest of `count` scaled scores and of `largest`. There is room for whole
+/// lanes behind them.
+PRUNE_SWEEP_INLINE Lanes
+largest_scores(const float* scores, int64_t count, float scale, Lanes largest) {
+  const Lanes lowest = Lanes{} + kLowestScore;
   for (int64_t i = 0; i < count; i += kLanes) {
     const Lanes values = load(scores + i) * scale;
     largest = larger(largest, first_lanes(count - i) ? values : lowest);
   }
-  const float top = max(largest);
-  Lanes total{};
+  return largest;
+}
+/// Turns `count` scores into e^(scaled score - `top`), in place, and adds them to `total` lane by
+/// lane.
+PRUNE_SWEEP_INLINE Lanes
+powers_of_scores(float* scores, int64_t count, float scale, float top, Lanes total) {
   for (int64_t i = 0; i < count; i += kLanes) {
     const Lanes powers = exp(load(scores + i) * scale - top);
     const Lanes values = first_lanes(count - i) ? powers : Lanes{};
     total += values;
     store(scores + i, values, count - i);
   }
-  return 1.0F / sum(total);
+  return total;
 }
 
-/// Turns a row of `count` scores into probabilities of the scaled scores, in place.
-PRUNE_SWEEP_INLINE void softmax_row(float* scores, int64_t count, float scale) {
-  const float norm = softmax_powers(scores, count, scale);
-  for (int64_t i = 0; i < count; i += kLanes) {
-    store(scores + i, load(scores + i) * norm, count - i);
+/// `count` powers times `norm`, rounded to T, and zeros behind them, [extent].
+template <typename T, typename C>
+PRUNE_SWEEP_INLINE void store_probabilities(
+    const float* powers, int64_t count, float norm, int64_t extent, C* probabilities) {
+  for (int64_t i = 0; i < extent; i += kLanes) {
+    const Lanes values = first_lanes(count - i) ? load(powers + i) * norm : Lanes{};
+    store(probabilities + i, rounded_to<T>(values));
   }
 }
 

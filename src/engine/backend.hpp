@@ -53,9 +53,13 @@ class Backend {
       const StreamTree& tree,
       KeepKv keep) = 0;
 
-  /// Bytes that make_kv() would hold with KeepKv::kYes and `num_generated` tokens besides.
+  /// Bytes that make_kv() would hold with KeepKv::kYes and `num_slots` slots of `capacity` tokens
+  /// besides.
   virtual int64_t kv_bytes(
-      const PackedRows& packed, const StreamTree& tree, int64_t num_generated) const = 0;
+      const PackedRows& packed,
+      const StreamTree& tree,
+      int64_t num_slots,
+      int64_t capacity) const = 0;
 
   virtual const LmHead& head() const = 0;
 };

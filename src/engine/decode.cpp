@@ -302,7 +302,7 @@ int64_t generation_kv_bytes(
     Use prefix) {
   const int64_t num_answers = std::ssize(tree.levels.back()) * std::ssize(requests);
   return backend.kv_bytes(
-      pack_prompts(requests, prefix), tree, num_answers * stored_tokens(requests));
+      pack_prompts(requests, prefix), tree, num_answers, stored_tokens(requests));
 }
 
 double generation_cost(

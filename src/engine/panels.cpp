@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <type_traits>
 #include <vector>
 
@@ -100,7 +101,7 @@ void Panels::reshape(int64_t rows, int64_t width) {
 void Panels::pack(const at::Tensor& rows, const RowNorm& norm) {
   reshape(rows.size(0), rows.size(1));
   constexpr int64_t kRowsAtOnce = 16;
-  const int64_t num_groups = (rows_ + kRowsAtOnce - 1) / kRowsAtOnce;
+  const int64_t num_groups = num_columns() / kRowsAtOnce;
   const int64_t grain = std::max<int64_t>(1, at::internal::GRAIN_SIZE / (kRowsAtOnce * width_));
   with_element_type(rows, [&](auto zero) {
     using T = decltype(zero);
@@ -111,7 +112,7 @@ void Panels::pack(const at::Tensor& rows, const RowNorm& norm) {
         const int64_t index = first / kRows;
         packer.pack(
             first,
-            std::min(kRowsAtOnce, rows_ - first),
+            std::clamp<int64_t>(rows_ - first, 0, kRowsAtOnce),
             panel(index) + first % kRows,
             columns(index));
       }

@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstdint>
 
 #include "engine/kernels.hpp"
@@ -30,8 +31,14 @@ class Panels {
   int64_t size() const { return (rows_ + kRows - 1) / kRows; }
   /// Rows of a panel that are somebody's; behind them come zeros up to columns().
   int64_t rows_of(int64_t panel) const { return std::min(kRows, rows_ - panel * kRows); }
-  /// Columns of the panel: its rows, rounded up so that few shapes of products occur.
-  int64_t columns(int64_t panel) const { return (rows_of(panel) + 15) / 16 * 16; }
+  /// Columns of the panel: its rows, rounded up to 16, 32 or 64; 48 take tiles longer than 64.
+  int64_t columns(int64_t panel) const {
+    return std::max<int64_t>(
+        16, static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(rows_of(panel)))));
+  }
+  int64_t num_columns() const {
+    return rows_ == 0 ? 0 : (size() - 1) * kRows + columns(size() - 1);
+  }
   /// The panel's words, [words(width)][columns].
   tiles::Word* panel(int64_t index) { return words() + index * num_words_ * kRows; }
   const tiles::Word* panel(int64_t index) const { return words() + index * num_words_ * kRows; }

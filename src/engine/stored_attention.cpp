@@ -10,6 +10,7 @@
 #include "engine/kernel_loops.hpp"
 #include "engine/lanes.hpp"
 #include "engine/team.hpp"
+#include "engine/thin_product.hpp"
 
 namespace prune_sweep {
 
@@ -17,110 +18,61 @@ namespace {
 
 using c10::BFloat16;
 
-constexpr int64_t kPositions = KvLayout::kPositions;
+constexpr int64_t kPositions = KvBlocks::kPositions;
+constexpr int64_t kStep = KvBlocks::kStep;
 /// Rows of a product at most: bounds what is held of scores.
 constexpr int64_t kMaxRows = 256;
 
-/// scores[g][key] = q[g] * k[key] for the query heads of a group.
-template <typename T>
-PRUNE_SWEEP_INLINE void score_own(
-    const T* q,
-    const T* k,
-    int64_t num_keys,
-    int64_t group,
-    int64_t head_dim,
-    float* scores,
-    int64_t score_stride) {
-  for (int64_t key = 0; key < num_keys; ++key, k += head_dim) {
-    for (int64_t g = 0; g < group; ++g) {
-      Lanes products{};
-      for (int64_t i = 0; i < head_dim; i += kLanes) {
-        products += load(q + g * head_dim + i, head_dim - i) * load(k + i, head_dim - i);
-      }
-      scores[g * score_stride + key] = sum(products);
-    }
-  }
-}
+/// Scores of a row: those of its prompt's whole blocks, of its last block, and of what was
+/// generated, each with room for whole steps.
+struct RowScores {
+  float* whole;
+  int64_t num_whole;
+  float* last;
+  int64_t num_last;
+  float* generated;
+  int64_t num_generated;
+};
 
-/// sums[g] += probabilities[g][key] * v[key].
-template <typename T>
-PRUNE_SWEEP_INLINE void add_own(
-    const float* probabilities,
-    int64_t stride,
-    const T* v,
-    int64_t num_keys,
-    int64_t group,
-    int64_t head_dim,
-    float* sums) {
-  for (int64_t i = 0; i < head_dim; i += kLanes) {
-    for (int64_t g = 0; g < group; ++g) {
-      Lanes total = load(sums + g * head_dim + i, head_dim - i);
-      for (int64_t key = 0; key < num_keys; ++key) {
-        total += load(v + key * head_dim + i, head_dim - i) * probabilities[g * stride + key];
-      }
-      store(sums + g * head_dim + i, total, head_dim - i);
-    }
-  }
-}
-
-/// Scores to probabilities: those of the prompt's keys as a left-hand side, zeros behind them;
-/// those of the own keys stay where they are, behind the prompt's.
+/// Scores to probabilities rounded to T, with zeros behind them: those of whole blocks as a
+/// left-hand side, the others where they are.
 template <typename T, typename C>
-PRUNE_SWEEP_INLINE void softmax_stored_row(
-    float* scores, int64_t prompt_len, int64_t num_own, int64_t extent, float scale, C* prompt) {
-  softmax_row(scores, prompt_len + num_own, scale);
-  for (int64_t i = 0; i < extent; i += kLanes) {
-    const Lanes values = first_lanes(prompt_len - i) ? load(scores + i) : Lanes{};
-    store(prompt + i, rounded_to<T>(values));
-  }
+PRUNE_SWEEP_INLINE void softmax_stored_row(const RowScores& row, float scale, C* whole) {
+  Lanes largest = largest_scores(row.whole, row.num_whole, scale, Lanes{} + kLowestScore);
+  largest = largest_scores(row.last, row.num_last, scale, largest);
+  largest = largest_scores(row.generated, row.num_generated, scale, largest);
+  const float top = max(largest);
+  Lanes total = powers_of_scores(row.whole, row.num_whole, scale, top, Lanes{});
+  total = powers_of_scores(row.last, row.num_last, scale, top, total);
+  total = powers_of_scores(row.generated, row.num_generated, scale, top, total);
+  const float norm = 1.0F / sum(total);
+  const auto store_own = [norm](float* scores, int64_t count) PRUNE_SWEEP_INLINE_LAMBDA {
+    store_probabilities<T>(scores, count, norm, KvBlocks::steps_up(count), scores);
+  };
+  store_probabilities<T>(row.whole, row.num_whole, norm, row.num_whole, whole);
+  store_own(row.last, row.num_last);
+  store_own(row.generated, row.num_generated);
 }
-
-#define PRUNE_SWEEP_STORED_LOOPS(T, C)                                         \
-  PRUNE_SWEEP_CLONES void score_own_of(                                        \
-      C,                                                                       \
-      const T* q,                                                              \
-      const T* k,                                                              \
-      int64_t num_keys,                                                        \
-      int64_t group,                                                           \
-      int64_t head_dim,                                                        \
-      float* scores,                                                           \
-      int64_t score_stride) {                                                  \
-    score_own(q, k, num_keys, group, head_dim, scores, score_stride);          \
-  }                                                                            \
-  PRUNE_SWEEP_CLONES void add_own_of(                                          \
-      C,                                                                       \
-      const float* probabilities,                                              \
-      int64_t stride,                                                          \
-      const T* v,                                                              \
-      int64_t num_keys,                                                        \
-      int64_t group,                                                           \
-      int64_t head_dim,                                                        \
-      float* sums) {                                                           \
-    add_own(probabilities, stride, v, num_keys, group, head_dim, sums);        \
-  }                                                                            \
-  PRUNE_SWEEP_CLONES void softmax_stored(                                      \
-      T,                                                                       \
-      float* scores,                                                           \
-      int64_t prompt_len,                                                      \
-      int64_t num_own,                                                         \
-      int64_t extent,                                                          \
-      float scale,                                                             \
-      C* prompt) {                                                             \
-    softmax_stored_row<T>(scores, prompt_len, num_own, extent, scale, prompt); \
-  }
-PRUNE_SWEEP_STORED_LOOPS(float, float)
-PRUNE_SWEEP_STORED_LOOPS(BFloat16, float)
-PRUNE_SWEEP_STORED_LOOPS(BFloat16, BFloat16)
-#undef PRUNE_SWEEP_STORED_LOOPS
+PRUNE_SWEEP_CLONES void softmax_stored(float, const RowScores& row, float scale, float* whole) {
+  softmax_stored_row<float>(row, scale, whole);
+}
+PRUNE_SWEEP_CLONES void softmax_stored(BFloat16, const RowScores& row, float scale, float* whole) {
+  softmax_stored_row<BFloat16>(row, scale, whole);
+}
+PRUNE_SWEEP_CLONES void softmax_stored(
+    BFloat16, const RowScores& row, float scale, BFloat16* whole) {
+  softmax_stored_row<BFloat16>(row, scale, whole);
+}
 
 /// Rows that read one stream's prompts, by prompt.
 using RowsOfStream = std::vector<int64_t>;  // indices, ascending in run
 
 std::vector<RowsOfStream> by_stream(const std::vector<StoredRow>& rows) {
-  std::map<const StreamKv*, size_t> known;
+  std::map<const KvBlocks*, size_t> known;
   std::vector<RowsOfStream> streams;
   for (int64_t i = 0; i < std::ssize(rows); ++i) {
-    const auto [entry, is_new] = known.emplace(rows[static_cast<size_t>(i)].prompt, streams.size());
+    const auto [entry, is_new] =
+        known.emplace(rows[static_cast<size_t>(i)].prompts, streams.size());
     if (is_new) streams.emplace_back();
     streams[entry->second].push_back(i);
   }
@@ -139,6 +91,11 @@ std::vector<RowsOfStream> by_stream(const std::vector<StoredRow>& rows) {
   return parts;
 }
 
+/// Blocks of a prompt before its last one. These are multiplied as tiles, for all rows that have
+/// them; the last block and what was generated, which few rows read, in plain loops. Which way it
+/// is depends on the text alone, not on what it shares.
+int64_t num_whole_blocks(const StoredRow& row) { return KvBlocks::num_blocks(row.prompt_len) - 1; }
+
 /// The rows of one stream and one key-value head.
 template <typename T, typename C>
 class StoredAttention {
@@ -147,25 +104,31 @@ class StoredAttention {
       const at::Tensor& q,
       const std::vector<StoredRow>& rows,
       const KvLayout& layout,
+      const GeneratedKv& generated,
       at::Tensor& out)
       : q_(q.const_data_ptr<T>()),
         rows_(rows),
         layout_(layout),
+        generated_(generated),
         out_(out.data_ptr<T>()),
         heads_(q.size(1)),
-        head_dim_(q.size(2)) {}
+        head_dim_(q.size(2)),
+        group_(heads_ / generated.blocks().kv_heads()) {}
 
   void attend(const RowsOfStream& rows, int64_t kv_head) {
-    kv_ = rows_[static_cast<size_t>(rows.front())].prompt;
+    prompts_ = rows_[static_cast<size_t>(rows.front())].prompts;
     kv_head_ = kv_head;
-    group_ = heads_ / kv_->kv_heads();
     measure(rows);
     gather(rows);
-    for_prompt_blocks(rows, [&](const Readers& readers) { score_block(readers); });
-    for (int64_t i = 0; i < std::ssize(rows); ++i) score_and_softmax(rows, i);
-    std::fill(sums_.begin(), sums_.end(), 0.0F);
-    for_prompt_blocks(rows, [&](const Readers& readers) { add_block(readers); });
-    for (int64_t i = 0; i < std::ssize(rows); ++i) finish_row(rows, i);
+    for_whole_blocks(rows, [&](const Reading& reading) { score_whole(reading); });
+    for (int64_t i = 0; i < std::ssize(rows); ++i) {
+      const StoredRow& row = row_at(rows, i);
+      score_own(row, i);
+      turn_into_probabilities(row, i);
+      add_own(row, i);
+    }
+    for_whole_blocks(rows, [&](const Reading& reading) { add_whole(reading); });
+    for (int64_t i = 0; i < std::ssize(rows); ++i) scatter(rows[static_cast<size_t>(i)], i);
   }
 
  private:
@@ -174,168 +137,204 @@ class StoredAttention {
   }
 
   void measure(const RowsOfStream& rows) {
-    extent_ = layout_.num_shared_blocks() * kPositions;
-    int64_t most_own = 0;
+    num_shared_ = layout_.num_shared_blocks();
+    whole_extent_ = 0;
+    int64_t most_generated = 0;
     for (int64_t i = 0; i < std::ssize(rows); ++i) {
       const StoredRow& row = row_at(rows, i);
-      extent_ = std::max(extent_, KvLayout::num_blocks(row.prompt_len) * kPositions);
-      most_own = std::max(most_own, row.num_own);
+      num_shared_ = std::min(num_shared_, num_whole_blocks(row));
+      whole_extent_ = std::max(whole_extent_, num_whole_blocks(row) * kPositions);
+      most_generated = std::max(most_generated, row.num_generated);
     }
     // Whole blocks, so that few shapes of products occur while texts grow.
-    stride_ = extent_ + KvLayout::num_blocks(most_own + kLanes) * kPositions;
+    stride_ = whole_extent_ + kPositions + KvBlocks::num_blocks(most_generated) * kPositions;
     // Products may write a few rows more than there are.
     const int64_t room = std::ssize(rows) * group_ + 16;
-    queries_.assign(static_cast<size_t>(room * head_dim_), C(0));
-    scores_.resize(static_cast<size_t>(room * stride_));
-    probabilities_.resize(static_cast<size_t>(room * extent_));
-    sums_.resize(static_cast<size_t>(room * head_dim_));
+    const auto resize = [](auto& vector, int64_t size) {
+      vector.resize(static_cast<size_t>(size));
+    };
+    resize(queries_, room * head_dim_);
+    resize(wide_queries_, room * head_dim_);
+    resize(scores_, room * stride_);
+    resize(probabilities_, room * whole_extent_);
+    resize(sums_, room * head_dim_);
   }
 
   void gather(const RowsOfStream& rows) {
     const int64_t size = group_ * head_dim_;
     for (int64_t i = 0; i < std::ssize(rows); ++i) {
-      const T* from = q_ + rows[static_cast<size_t>(i)] * heads_ * head_dim_ + kv_head_ * size;
+      const T* from = q_ + (rows[static_cast<size_t>(i)] * heads_ + kv_head_ * group_) * head_dim_;
       std::copy(from, from + size, queries_.begin() + i * size);
+      std::copy(from, from + size, wide_queries_.begin() + i * size);
     }
   }
 
-  /// Rows that read a block together: those from `first` on.
-  struct Readers {
-    int64_t first;
-    int64_t count;
-    int64_t index;  ///< of the block among their prompt's
-    KvLayout::Block block;
+  /// A block that some rows read together, those from `first_row` on.
+  struct Reading {
+    int64_t first_row;
+    int64_t num_product_rows;  ///< times group, and padding
+    KvBlocks::Block block;
+    int64_t first_column;  ///< of its scores
   };
 
-  /// Calls f(readers) in the order of blocks: for all rows together as long as they share blocks,
-  /// then for those of each prompt.
+  /// Calls f(reading) in the order of blocks: those of the prefix for all rows together, then those
+  /// of each prompt for the rows that have it.
   template <typename F>
-  void for_prompt_blocks(const RowsOfStream& rows, F f) const {
-    const int64_t num_shared = layout_.num_shared_blocks();
-    for (int64_t i = 0; i < num_shared; ++i) {
-      f(Readers{0, std::ssize(rows), i, layout_.block_of(0, i)});
-    }
+  void for_whole_blocks(const RowsOfStream& rows, F f) const {
+    const auto read = [&](int64_t first, int64_t num_rows, int64_t run, int64_t index) {
+      f(Reading{first, num_rows, layout_.block_of(run, index), index * kPositions});
+    };
+    // Behind all rows is room for padding.
+    const int64_t num_padded = padded_rows(std::ssize(rows) * group_);
+    for (int64_t i = 0; i < num_shared_; ++i) read(0, num_padded, row_at(rows, 0).run, i);
     for (int64_t first = 0; first < std::ssize(rows);) {
       const StoredRow& row = row_at(rows, first);
       int64_t end = first;
       while (end < std::ssize(rows) && row_at(rows, end).run == row.run) ++end;
-      for (int64_t i = num_shared; i < KvLayout::num_blocks(row.prompt_len); ++i) {
-        f(Readers{first, end - first, i, layout_.block_of(row.run, i)});
+      for (int64_t i = num_shared_; i < num_whole_blocks(row); ++i) {
+        read(first, (end - first) * group_, row.run, i);
       }
       first = end;
     }
   }
 
-  /// Rows of the products of all rows are rounded up, what they write behind them is not used;
-  /// behind the rows of one prompt are others.
-  int64_t product_rows(const Readers& readers) const {
-    const int64_t rows = readers.count * group_;
-    return readers.index < layout_.num_shared_blocks() ? padded_rows(rows) : rows;
-  }
-
-  void score_block(const Readers& readers) {
+  void score_whole(const Reading& reading) {
+    const int64_t first = reading.first_row * group_;
     tiles::multiply(
-        product_rows(readers),
-        readers.block.count,
+        reading.num_product_rows,
+        kPositions,
         head_dim_,
-        queries_.data() + readers.first * group_ * head_dim_,
+        queries_.data() + first * head_dim_,
         head_dim_,
-        kv_->keys(kv_head_, readers.block),
-        readers.block.count,
-        scores_.data() + readers.first * group_ * stride_ + readers.index * kPositions,
+        prompts_->keys(kv_head_, reading.block),
+        kPositions,
+        scores_.data() + first * stride_ + reading.first_column,
         stride_,
         tiles::Into::kReplace);
   }
 
-  void score_and_softmax(const RowsOfStream& rows, int64_t i) {
-    const StoredRow& row = row_at(rows, i);
-    float* scores = scores_.data() + i * group_ * stride_;
-    score_own_of(
-        C{},
-        q_ + (rows[static_cast<size_t>(i)] * heads_ + kv_head_ * group_) * head_dim_,
-        own(row.own_k, row),
-        row.num_own,
-        group_,
-        head_dim_,
-        scores + row.prompt_len,
-        stride_);
-    for (int64_t g = 0; g < group_; ++g) {
-      softmax_stored(
-          T{},
-          scores + g * stride_,
-          row.prompt_len,
-          row.num_own,
-          extent_,
-          score_scale(head_dim_),
-          probabilities_.data() + (i * group_ + g) * extent_);
-    }
-  }
-
-  void add_block(const Readers& readers) {
+  void add_whole(const Reading& reading) {
+    const int64_t first = reading.first_row * group_;
     tiles::multiply(
-        product_rows(readers),
+        reading.num_product_rows,
         head_dim_,
-        readers.block.count,
-        probabilities_.data() + readers.first * group_ * extent_ + readers.index * kPositions,
-        extent_,
-        kv_->values(kv_head_, readers.block),
+        kPositions,
+        probabilities_.data() + first * whole_extent_ + reading.first_column,
+        whole_extent_,
+        prompts_->values(kv_head_, reading.block),
         head_dim_,
-        sums_.data() + readers.first * group_ * head_dim_,
+        sums_.data() + first * head_dim_,
         head_dim_,
         tiles::Into::kAdd);
   }
 
-  void finish_row(const RowsOfStream& rows, int64_t i) {
-    const StoredRow& row = row_at(rows, i);
-    float* sums = sums_.data() + i * group_ * head_dim_;
-    add_own_of(
-        C{},
-        scores_.data() + i * group_ * stride_ + row.prompt_len,
-        stride_,
-        own(row.own_v, row),
-        row.num_own,
-        group_,
-        head_dim_,
-        sums);
-    T* to = out_ + (rows[static_cast<size_t>(i)] * heads_ + kv_head_ * group_) * head_dim_;
-    round_to(sums, group_ * head_dim_, to);
+  /// Calls f(blocks, block, first column of its scores) for what the row reads alone.
+  template <typename F>
+  void for_own_blocks(const StoredRow& row, F f) const {
+    const int64_t num_whole = num_whole_blocks(row);
+    KvBlocks::Block last = layout_.block_of(row.run, num_whole);
+    f(*prompts_, last, num_whole * kPositions);
+    for (int64_t first = 0; first < row.num_generated; first += kStep) {
+      f(generated_.blocks(),
+        generated_.block_of(row.slot, first / kStep),
+        whole_extent_ + kPositions + first);
+    }
   }
 
-  const T* own(const at::Tensor* from, const StoredRow& row) const {
-    return from->const_data_ptr<T>() + row.slot * from->stride(0) + kv_head_ * from->stride(1);
+  void score_own(const StoredRow& row, int64_t i) {
+    const auto score = [&](const KvBlocks& blocks, KvBlocks::Block block, int64_t column) {
+      thin_product<C>(
+          group_,
+          block.count,
+          head_dim_,
+          wide_queries_.data() + i * group_ * head_dim_,
+          head_dim_,
+          blocks.keys(kv_head_, block),
+          scores_.data() + i * group_ * stride_ + column,
+          stride_,
+          tiles::Into::kReplace);
+    };
+    for_own_blocks(row, score);
+  }
+
+  /// The sums of the row's own blocks, in the place of those of the row before.
+  void add_own(const StoredRow& row, int64_t i) {
+    tiles::Into into = tiles::Into::kReplace;
+    const auto add = [&](const KvBlocks& blocks, KvBlocks::Block block, int64_t column) {
+      thin_product<C>(
+          group_,
+          head_dim_,
+          block.count,
+          scores_.data() + i * group_ * stride_ + column,
+          stride_,
+          blocks.values(kv_head_, block),
+          sums_.data() + i * group_ * head_dim_,
+          head_dim_,
+          std::exchange(into, tiles::Into::kAdd));
+    };
+    for_own_blocks(row, add);
+  }
+
+  void turn_into_probabilities(const StoredRow& row, int64_t i) {
+    const int64_t num_whole = num_whole_blocks(row) * kPositions;
+    for (int64_t head = i * group_; head < (i + 1) * group_; ++head) {
+      float* const scores = scores_.data() + head * stride_;
+      const RowScores of_row{
+          .whole = scores,
+          .num_whole = num_whole,
+          .last = scores + num_whole,
+          .num_last = row.prompt_len - num_whole,
+          .generated = scores + whole_extent_ + kPositions,
+          .num_generated = row.num_generated};
+      softmax_stored(
+          T{}, of_row, score_scale(head_dim_), probabilities_.data() + head * whole_extent_);
+    }
+  }
+
+  void scatter(int64_t row, int64_t i) {
+    const int64_t size = group_ * head_dim_;
+    T* const to = out_ + (row * heads_ + kv_head_ * group_) * head_dim_;
+    round_to(sums_.data() + i * size, size, to);
   }
 
   const T* q_;
   const std::vector<StoredRow>& rows_;
   const KvLayout& layout_;
+  const GeneratedKv& generated_;
   T* out_;
   int64_t heads_;
   int64_t head_dim_;
-  const StreamKv* kv_ = nullptr;
+  int64_t group_;
+  const KvBlocks* prompts_ = nullptr;
   int64_t kv_head_ = 0;
-  int64_t group_ = 1;
-  int64_t extent_ = 0;            ///< positions of the longest prompt, in whole blocks
-  int64_t stride_ = 0;            ///< of a row of scores
-  std::vector<C> queries_;        // [rows * group][head_dim]
-  std::vector<float> scores_;     // [rows * group][stride]
-  std::vector<C> probabilities_;  // [rows * group][extent]
-  std::vector<float> sums_;       // [rows * group][head_dim]
+  int64_t num_shared_ = 0;           ///< blocks that all rows read
+  int64_t whole_extent_ = 0;         ///< positions of the whole blocks of the longest prompt
+  int64_t stride_ = 0;               ///< of a row of scores
+  std::vector<C> queries_;           // [rows * group][head_dim]
+  std::vector<float> wide_queries_;  // the same
+  std::vector<float> scores_;        // [rows * group][stride]
+  std::vector<C> probabilities_;     // [rows * group][whole extent]
+  std::vector<float> sums_;          // [rows * group][head_dim]
 };
 
 }  // namespace
 
 at::Tensor attend_stored(
-    const at::Tensor& q, const std::vector<StoredRow>& rows, const KvLayout& layout) {
-  const StreamKv& kv = *rows.front().prompt;
+    const at::Tensor& q,
+    const std::vector<StoredRow>& rows,
+    const KvLayout& layout,
+    const GeneratedKv& generated) {
+  const KvBlocks& kv = generated.blocks();
   at::Tensor out = at::empty({q.size(0), q.size(1) * q.size(2)}, q.options());
   const std::vector<RowsOfStream> streams = by_stream(rows);
   int64_t keys = 0;
-  for (const StoredRow& row : rows) keys += row.prompt_len + row.num_own;
+  for (const StoredRow& row : rows) keys += row.prompt_len + row.num_generated;
   const int64_t num_tasks = std::ssize(streams) * kv.kv_heads();
   const int64_t grain = parallel_grain(num_tasks, 4 * keys * q.size(1) * q.size(2));
   with_tile_types(q.scalar_type(), kv.arithmetic(), [&](auto stored, auto multiplied) {
     share_tasks(num_tasks, grain, [&](TaskCounter& counter) {
-      StoredAttention<decltype(stored), decltype(multiplied)> attention(q, rows, layout, out);
+      StoredAttention<decltype(stored), decltype(multiplied)> attention(
+          q, rows, layout, generated, out);
       for (int64_t task = 0; counter.take(task);) {
         attention.attend(
             streams[static_cast<size_t>(task % std::ssize(streams))], task / std::ssize(streams));

@@ -88,10 +88,10 @@ std::unique_ptr<UnitKv> TileBackend::make_kv(
 }
 
 int64_t TileBackend::kv_bytes(
-    const PackedRows& packed, const StreamTree& tree, int64_t num_generated) const {
+    const PackedRows& packed, const StreamTree& tree, int64_t num_slots, int64_t capacity) const {
   const KvLayout layout(packed, KvLayout::Rows::kKept);
-  const int64_t num_rows =
-      layout.num_columns() * count_passes(tree).attention + num_generated * config_.num_layers;
+  const int64_t num_rows = layout.num_columns() * count_passes(tree).attention +
+                           num_slots * KvBlocks::steps_up(capacity) * config_.num_layers;
   return num_rows * kv_row_bytes(config_, element_bytes_);
 }
 

@@ -35,7 +35,10 @@ class TileBackend final : public Backend {
       const StreamTree& tree,
       KeepKv keep) override;
   int64_t kv_bytes(
-      const PackedRows& packed, const StreamTree& tree, int64_t num_generated) const override;
+      const PackedRows& packed,
+      const StreamTree& tree,
+      int64_t num_slots,
+      int64_t capacity) const override;
   const LmHead& head() const override { return head_; }
 
  private:

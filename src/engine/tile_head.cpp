@@ -24,10 +24,8 @@ constexpr float kLowest = -std::numeric_limits<float>::infinity();
 
 /// What is known of the logits of some rows over some ids.
 struct RowStates {
-  explicit RowStates(int64_t rows)
-      : top(static_cast<size_t>(lanes_up(rows)), kLowest),
-        top_id(top.size(), -1),
-        total(top.size(), 0) {}
+  explicit RowStates(int64_t columns)
+      : top(static_cast<size_t>(columns), kLowest), top_id(top.size(), -1), total(top.size(), 0) {}
 
   std::vector<float> top;  ///< numbers only
   std::vector<int32_t> top_id;
@@ -90,10 +88,10 @@ std::vector<TileHead::RowState> TileHead::scan(
   const at::Tensor& head = weights_.head();
   const int64_t num_rows = hidden.size(0);
   const int64_t num_blocks = (config_.vocab_size + kIdBlock - 1) / kIdBlock;
-  std::vector<RowStates> blocks(static_cast<size_t>(num_blocks), RowStates(num_rows));
 
   Panels rows(tiles::arithmetic_of(head.scalar_type()));
   rows.pack(hidden.contiguous(), {weights_.final_norm(), config_.norm_eps});
+  std::vector<RowStates> blocks(static_cast<size_t>(num_blocks), RowStates(rows.num_columns()));
   const auto scan_block = [&](int64_t block) {
     RowStates& states = blocks[static_cast<size_t>(block)];
     const int64_t first = block * kIdBlock;

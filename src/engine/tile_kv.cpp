@@ -22,16 +22,16 @@ TileKv::TileKv(
           packed.sequences.begin(),
           packed.sequences.end(),
           [](const PackedRows::Run& run) { return run.num_kept == run.num_rows; })),
-      own_(tree.levels.size()) {
+      generated_(tree.levels.size()) {
   if (keep == KeepKv::kNo) return;
   for (const std::vector<Branch>& level : tree.levels) kept_.emplace_back(level.size());
 }
 
 at::Tensor TileKv::attend_prompts(size_t layer, size_t branch, const Qkv& qkv, Queries queries) {
-  if (keep_ == KeepKv::kYes) kept_[layer][branch].fill(qkv.k, qkv.v, kept_layout_);
+  if (keep_ == KeepKv::kYes) fill(kept_[layer][branch], qkv.k, qkv.v, kept_layout_);
   const bool is_kept = keep_ == KeepKv::kYes && are_all_kept_;
-  if (!is_kept) scratch_.fill(qkv.k, qkv.v, layout_);
-  const StreamKv& all = is_kept ? kept_[layer][branch] : scratch_;
+  if (!is_kept) fill(scratch_, qkv.k, qkv.v, layout_);
+  const KvBlocks& all = is_kept ? kept_[layer][branch] : scratch_;
   return attend_packed(
       qkv.q, queries == Queries::kAllRows ? all_queries_ : wanted_queries_, all, layout_);
 }
@@ -43,34 +43,21 @@ void TileKv::reserve_generated(int64_t num_slots, int64_t capacity) {
 
 at::Tensor TileKv::attend_generated(
     size_t layer, const std::vector<GeneratedRow>& rows, const Qkv& qkv) {
-  Own& own = own_[layer];
-  if (!own.k.defined()) {
-    // Untouched memory costs nothing, so every slot has room for the longest answer.
-    const auto make = [&] {
-      return at::empty({num_slots_, qkv.k.size(1), capacity_, qkv.k.size(2)}, qkv.k.options());
-    };
-    own = {make(), make()};
-  }
-  std::vector<int64_t> slots;
-  std::vector<int64_t> at_token;
+  std::optional<GeneratedKv>& generated = generated_[layer];
+  if (!generated) generated.emplace(num_slots_, capacity_, qkv.k);
+  std::vector<GeneratedKv::Place> places;
   std::vector<StoredRow> stored;
   for (const GeneratedRow& row : rows) {
-    slots.push_back(row.slot);
-    at_token.push_back(row.num_before);
+    places.push_back({row.slot, row.num_before});
     stored.push_back(
-        {.prompt = &kept_[layer][row.branch],
+        {.prompts = &kept_[layer][row.branch],
          .run = row.run,
          .prompt_len = row.prompt_len,
-         .own_k = &own.k,
-         .own_v = &own.v,
          .slot = row.slot,
-         .num_own = row.num_before + 1});
+         .num_generated = row.num_before + 1});
   }
-  const c10::List<std::optional<at::Tensor>> index{
-      at::tensor(slots, at::kLong), std::nullopt, at::tensor(at_token, at::kLong)};
-  own.k.index_put_(index, qkv.k);
-  own.v.index_put_(index, qkv.v);
-  return attend_stored(qkv.q, stored, kept_layout_);
+  generated->put(places, qkv.k, qkv.v);
+  return attend_stored(qkv.q, stored, kept_layout_, *generated);
 }
 
 }  // namespace prune_sweep

@@ -3,10 +3,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
+#include "engine/generated_kv.hpp"
+#include "engine/kv_blocks.hpp"
+#include "engine/kv_layout.hpp"
 #include "engine/packed_rows.hpp"
-#include "engine/stream_kv.hpp"
 #include "engine/unit_kv.hpp"
 #include "prune_sweep/core/stream_tree.hpp"
 
@@ -28,21 +31,15 @@ class TileKv final : public UnitKv {
       size_t layer, const std::vector<GeneratedRow>& rows, const Qkv& qkv) override;
 
  private:
-  /// Of generated tokens in one layer.
-  struct Own {
-    at::Tensor k;  // [slots, kv_heads, capacity, head_dim]
-    at::Tensor v;
-  };
-
   KvLayout layout_;
   KvLayout kept_layout_;
   std::vector<QueryRun> all_queries_;
   std::vector<QueryRun> wanted_queries_;
   KeepKv keep_;
   bool are_all_kept_;                        // of the rows, when any are
-  StreamKv scratch_;                         // of one stream, all rows
-  std::vector<std::vector<StreamKv>> kept_;  // [layers][branches]
-  std::vector<Own> own_;                     // [layers], made when first needed
+  KvBlocks scratch_;                         // of one stream, all rows
+  std::vector<std::vector<KvBlocks>> kept_;  // [layers][branches]: of the stream behind the branch
+  std::vector<std::optional<GeneratedKv>> generated_;  // [layers], made when first needed
   int64_t num_slots_ = 0;
   int64_t capacity_ = 0;
 };

@@ -18,6 +18,7 @@
 #include "prune_sweep/core/check.hpp"
 #include "prune_sweep/core/digest.hpp"
 #include "prune_sweep/core/json_file.hpp"
+#include "prune_sweep/core/large_pages.hpp"
 
 namespace prune_sweep {
 
@@ -43,6 +44,7 @@ class Checkpoint::Mapping {
     if (size_ == 0) bad_input(name, "empty");
     if (start == MAP_FAILED) bad_input(name, std::strerror(error));
     start_ = static_cast<const char*>(start);
+    advise_large_pages(start, size_);
   }
   ~Mapping() {
     if (start_ != nullptr) ::munmap(const_cast<char*>(start_), size_);

@@ -70,8 +70,8 @@ TEST_CASE(
 /// Attention of all rows of one stream.
 at::Tensor attend_all(const Qkv& qkv, const PackedRows& packed) {
   const KvLayout layout(packed);
-  StreamKv kv;
-  kv.fill(qkv.k, qkv.v, layout);
+  KvBlocks kv;
+  fill(kv, qkv.k, qkv.v, layout);
   return attend_packed(qkv.q, all_queries(packed), kv, layout);
 }
 
@@ -101,8 +101,8 @@ TEST_CASE("some rows' attention has the bits that it has among all rows") {
       const PackedRows packed = packed_of(140, {1, 5, 130});
       const KvLayout layout(packed);
       const Qkv qkv = random_qkv(packed.num_rows(), shape, type);
-      StreamKv kv;
-      kv.fill(qkv.k, qkv.v, layout);
+      KvBlocks kv;
+      fill(kv, qkv.k, qkv.v, layout);
       const at::Tensor all = attend_packed(qkv.q, all_queries(packed), kv, layout);
       const std::vector<int64_t> rows{3, 139, 140, 145, 200, packed.num_rows() - 1, 141};
       const at::Tensor index = at::tensor(rows, at::kLong);
@@ -146,19 +146,15 @@ TEST_CASE("attention to what texts have stored agrees with the plain reference")
   for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
     for (const Heads& shape : kHeads) {
       for (const size_t prefix : {0, 130}) {
+        constexpr int64_t kMostOwn = 170;
         const PackedRows packed = packed_of(prefix, {20, 140, 3});
         const KvLayout layout(packed);
         std::vector<Qkv> prompts;
-        std::vector<StreamKv> stored(2);
-        for (StreamKv& kv : stored) {
+        std::vector<KvBlocks> stored(2);
+        for (KvBlocks& kv : stored) {
           const Qkv& prompt = prompts.emplace_back(random_qkv(packed.num_rows(), shape, type));
-          kv.fill(prompt.k, prompt.v, layout);
+          fill(kv, prompt.k, prompt.v, layout);
         }
-        const auto own_of = [&] {
-          return at::randn({5, shape.kv_heads, 40, shape.head_dim}).to(type);
-        };
-        const at::Tensor own_k = own_of();
-        const at::Tensor own_v = own_of();
         // Some prompts end before their sequence does: a solution stands behind them.
         struct Text {
           size_t stream;
@@ -169,22 +165,41 @@ TEST_CASE("attention to what texts have stored agrees with the plain reference")
             {0, 1, base + 140, 0, 1},
             {1, 0, base + 11, 1, 17},
             {0, 0, base + 20, 4, 2},
-            {0, 1, base + 139, 3, 40},
+            {0, 1, base + 139, 3, kMostOwn},
             {1, 2, base + 3, 2, 9}};
+        const auto own_of = [&] {
+          return at::randn({5, shape.kv_heads, kMostOwn, shape.head_dim}).to(type);
+        };
+        const at::Tensor own_k = own_of();
+        const at::Tensor own_v = own_of();
+        GeneratedKv generated(5, kMostOwn, prompts.front().k);
+        // Slots grow together, and stop one after the other.
+        for (int64_t token = 0; token < kMostOwn; ++token) {
+          std::vector<GeneratedKv::Place> places;
+          std::vector<int64_t> slots;
+          for (const Text& text : texts) {
+            if (token >= text.num_own) continue;
+            places.push_back({text.slot, token});
+            slots.push_back(text.slot);
+          }
+          const at::Tensor index = at::tensor(slots, at::kLong);
+          const auto of_token = [&](const at::Tensor& own) {
+            return own.index_select(0, index).select(2, token).contiguous();
+          };
+          generated.put(places, of_token(own_k), of_token(own_v));
+        }
         std::vector<StoredRow> rows;
         for (const Text& text : texts) {
           rows.push_back(
-              {.prompt = &stored[text.stream],
+              {.prompts = &stored[text.stream],
                .run = text.run,
                .prompt_len = text.prompt_len,
-               .own_k = &own_k,
-               .own_v = &own_v,
                .slot = text.slot,
-               .num_own = text.num_own});
+               .num_generated = text.num_own});
         }
         const at::Tensor q = at::randn({std::ssize(rows), shape.heads, shape.head_dim}).to(type);
         at::set_num_threads(2);
-        const at::Tensor together = attend_stored(q, rows, layout);
+        const at::Tensor together = attend_stored(q, rows, layout, generated);
         at::set_num_threads(1);
         for (size_t i = 0; i < texts.size(); ++i) {
           const Text& text = texts[i];
@@ -204,7 +219,7 @@ TEST_CASE("attention to what texts have stored agrees with the plain reference")
                   row,
                   plain::attend_stored(own_q, keys_of(prompt.k, own_k), keys_of(prompt.v, own_v))) <
               (type == at::kFloat ? 1e-5 : 0.04));
-          CHECK(same_bits(attend_stored(own_q, {rows[i]}, layout), row));
+          CHECK(same_bits(attend_stored(own_q, {rows[i]}, layout, generated), row));
         }
       }
     }

@@ -133,7 +133,7 @@ TEST_CASE("an engine that should stop answers the first questions, all variants 
   for (int num_batches = 1; num_batches <= 4; ++num_batches) {
     // Room for some of the questions at once.
     EngineSettings settings{DType::kBfloat16, DeviceKind::kCpu, 1};
-    settings.max_unit_bytes = 220'000;
+    settings.max_unit_bytes = 290'000;
     int num_asked = 0;
     const EngineHooks hooks{.should_stop = [&] { return ++num_asked >= num_batches; }};
     Engine engine(fixture.model.path(), settings, hooks);

@@ -53,8 +53,8 @@ std::unique_ptr<UnitKv> PlainBackend::make_kv(
 }
 
 int64_t PlainBackend::kv_bytes(
-    const PackedRows& packed, const StreamTree& tree, int64_t num_generated) const {
-  int64_t num_rows = num_generated * config_.num_layers;
+    const PackedRows& packed, const StreamTree& tree, int64_t num_slots, int64_t capacity) const {
+  int64_t num_rows = num_slots * capacity * config_.num_layers;
   for (const std::vector<Branch>& level : tree.levels) {
     num_rows += std::ssize(level) * packed.num_rows();
   }

@@ -1,4 +1,4 @@
-#include "engine/stream_kv.hpp"
+#include "engine/kv_layout.hpp"
 
 #include <ATen/ATen.h>
 
@@ -17,10 +17,9 @@ namespace prune_sweep {
 namespace {
 
 using c10::BFloat16;
-using tiles::Arithmetic;
 using tiles::Word;
 
-constexpr int64_t kPositions = KvLayout::kPositions;
+constexpr int64_t kPositions = KvBlocks::kPositions;
 
 /// Where the rows of a block are: of one head, one row for each position; nullptr where there is
 /// none.
@@ -124,7 +123,7 @@ KvLayout::KvLayout(const PackedRows& packed, Rows rows)
   const auto num_runs = std::ssize(packed.sequences) + (packed.prefix_len > 0 ? 1 : 0);
   for (int64_t run = 0; run < num_runs; ++run) {
     first_own_column_.push_back(num_columns_);
-    num_columns_ += steps_up(run_length(run) - num_shared_ * kPositions);
+    num_columns_ += KvBlocks::steps_up(run_length(run) - num_shared_ * kPositions);
   }
 }
 
@@ -134,38 +133,48 @@ int64_t KvLayout::run_length(int64_t run) const {
   return packed_.prefix_len + (rows_ == Rows::kAll ? sequence.num_rows : sequence.num_kept);
 }
 
-KvLayout::Block KvLayout::block_of(int64_t run, int64_t index) const {
+KvBlocks::Block KvLayout::block_of(int64_t run, int64_t index) const {
   if (index < num_shared_) return {index * kPositions, kPositions};
-  const int64_t before = (index - num_shared_) * kPositions;
-  return {
-      first_own_column_[static_cast<size_t>(run)] + before,
-      std::min(kPositions, steps_up(run_length(run) - num_shared_ * kPositions) - before)};
+  return KvBlocks::block_of(
+      first_own_column_[static_cast<size_t>(run)],
+      run_length(run) - num_shared_ * kPositions,
+      index - num_shared_);
 }
 
-template <typename T, typename C>
-void StreamKv::fill_blocks(const at::Tensor& k, const at::Tensor& v, const KvLayout& layout) {
-  const PackedRows& packed = layout.packed();
-  const auto num_sequences = std::ssize(packed.sequences);
-  struct Filled {
-    int64_t run;
-    int64_t first;  ///< position
-    KvLayout::Block block;
-  };
+namespace {
+
+/// Some positions of a run, and where they go.
+struct Filled {
+  int64_t run;
+  int64_t first;
+  KvBlocks::Block block;
+};
+
+std::vector<Filled> blocks_to_fill(const KvLayout& layout) {
   std::vector<Filled> blocks;
-  const auto add_blocks = [&](int64_t run, int64_t begin, int64_t end) {
+  const auto add = [&](int64_t run, int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       blocks.push_back({run, i * kPositions, layout.block_of(run, i)});
     }
   };
-  add_blocks(0, 0, layout.num_shared_blocks());
+  add(0, 0, layout.num_shared_blocks());
   for (int64_t run = 0; run < layout.num_runs(); ++run) {
-    add_blocks(run, layout.num_shared_blocks(), KvLayout::num_blocks(layout.run_length(run)));
+    add(run, layout.num_shared_blocks(), KvBlocks::num_blocks(layout.run_length(run)));
   }
-  const int64_t row_size = kv_heads_ * head_dim_;
+  return blocks;
+}
+
+template <typename T, typename C>
+void fill_blocks(KvBlocks& to, const at::Tensor& k, const at::Tensor& v, const KvLayout& layout) {
+  const PackedRows& packed = layout.packed();
+  const auto num_sequences = std::ssize(packed.sequences);
+  const std::vector<Filled> blocks = blocks_to_fill(layout);
+  const int64_t kv_heads = to.kv_heads();
+  const int64_t head_dim = to.head_dim();
   const T* const all_k = k.const_data_ptr<T>();
   const T* const all_v = v.const_data_ptr<T>();
   const auto num_blocks = std::ssize(blocks);
-  share_tasks(kv_heads_ * num_blocks, 4, [&](TaskCounter& counter) {
+  share_tasks(kv_heads * num_blocks, 4, [&](TaskCounter& counter) {
     BlockRows<T> k_rows;
     BlockRows<T> v_rows;
     for (int64_t task = 0; counter.take(task);) {
@@ -178,29 +187,20 @@ void StreamKv::fill_blocks(const at::Tensor& k, const at::Tensor& v, const KvLay
         if (first + i >= layout.run_length(run)) continue;
         const int64_t row =
             run < num_sequences ? packed.row_of(static_cast<size_t>(run), first + i) : first + i;
-        k_rows.at[at] = all_k + row * row_size + kv_head * head_dim_;
-        v_rows.at[at] = all_v + row * row_size + kv_head * head_dim_;
+        k_rows.at[at] = all_k + (row * kv_heads + kv_head) * head_dim;
+        v_rows.at[at] = all_v + (row * kv_heads + kv_head) * head_dim;
       }
-      Word* const keys = words() + first_word(kv_head, block);
-      fill_block(C{}, k_rows, v_rows, head_dim_, keys, keys + block.count * column_words_);
+      fill_block(C{}, k_rows, v_rows, head_dim, to.keys(kv_head, block), to.values(kv_head, block));
     }
   });
 }
 
-void StreamKv::fill(const at::Tensor& k, const at::Tensor& v, const KvLayout& layout) {
-  kv_heads_ = k.size(1);
-  head_dim_ = k.size(2);
-  arithmetic_ = tiles::arithmetic_of(k.scalar_type());
-  const bool is_bfloat16 = arithmetic_ == Arithmetic::kBfloat16;
-  num_columns_ = layout.num_columns();
-  column_words_ = is_bfloat16 ? tiles::words<BFloat16>(head_dim_) : tiles::words<float>(head_dim_);
-  const int64_t value_words =
-      is_bfloat16 ? tiles::words<BFloat16>(KvLayout::kStep) : tiles::words<float>(KvLayout::kStep);
-  step_words_ = KvLayout::kStep * column_words_ + value_words * head_dim_;
-  const int64_t needed = kv_heads_ * num_columns_ / KvLayout::kStep * step_words_;
-  if (!words_.defined() || words_.numel() < needed) words_ = at::empty({needed}, at::kInt);
-  with_tile_types(k.scalar_type(), arithmetic_, [&](auto stored, auto multiplied) {
-    fill_blocks<decltype(stored), decltype(multiplied)>(k, v, layout);
+}  // namespace
+
+void fill(KvBlocks& blocks, const at::Tensor& k, const at::Tensor& v, const KvLayout& layout) {
+  blocks.reserve(k.size(1), k.size(2), layout.num_columns(), k.scalar_type());
+  with_tile_types(k.scalar_type(), blocks.arithmetic(), [&](auto stored, auto multiplied) {
+    fill_blocks<decltype(stored), decltype(multiplied)>(blocks, k, v, layout);
   });
 }
 
