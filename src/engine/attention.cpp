@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "engine/aligned_vector.hpp"
 #include "engine/attention_parts.hpp"
 #include "engine/kernel_loops.hpp"
 #include "engine/lanes.hpp"
@@ -205,10 +206,10 @@ class PackedAttention {
   int64_t head_dim_;
   std::vector<QueryRun> cuts_;
   int64_t pairs_ = 0;
-  std::vector<C> queries_;        // [padded][head_dim]
-  std::vector<float> scores_;     // [padded][stride]
-  std::vector<C> probabilities_;  // [padded][stride]
-  std::vector<float> sums_;       // [padded][head_dim]
+  AlignedVector<C> queries_;        // [padded][head_dim]
+  AlignedVector<float> scores_;     // [padded][stride]
+  AlignedVector<C> probabilities_;  // [padded][stride]
+  AlignedVector<float> sums_;       // [padded][head_dim]
 };
 
 }  // namespace

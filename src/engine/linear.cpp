@@ -4,6 +4,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "engine/aligned_vector.hpp"
 #include "engine/team.hpp"
 #include "engine/tile_stores.hpp"
 #include "engine/tile_types.hpp"
@@ -22,18 +23,19 @@ class TileProduct {
   explicit TileProduct(const Panels& x) : x_(x) {}
   ~TileProduct() { tiles::release(x_.arithmetic()); }
 
-  /// Takes rows [first, first + count) of `weight` [any, width].
-  void set_rows(const at::Tensor& weight, int64_t first, int64_t count) {
+  /// Takes rows [first, first + count) of `weight` [any, width], for products with `num_panels`
+  /// panels.
+  void set_rows(const at::Tensor& weight, int64_t first, int64_t count, int64_t num_panels) {
     count_ = count;
     const T* rows = weight.const_data_ptr<T>() + first * x_.width();
     if constexpr (std::is_same_v<T, C>) {
       rows_ = rows;
-    } else {
-      const int64_t size = count * x_.width();
-      widened_.resize(static_cast<size_t>(size));
-      std::copy(rows, rows + size, widened_.begin());
-      rows_ = widened_.data();
+      // A checkpoint's tensors begin anywhere. One product alone does not pay for a copy.
+      const bool is_aligned = reinterpret_cast<uintptr_t>(rows) % kCacheLineBytes == 0;
+      if (is_aligned || num_panels == 1) return;
     }
+    copied_.assign(rows, rows + count * x_.width());
+    rows_ = copied_.data();
   }
 
   /// Sums [count][columns of the panel].
@@ -57,8 +59,8 @@ class TileProduct {
   const Panels& x_;
   int64_t count_ = 0;
   const C* rows_ = nullptr;
-  std::vector<C> widened_;
-  std::vector<float> sums_ = std::vector<float>(kWeightRows * Panels::kRows);
+  AlignedVector<C> copied_;
+  AlignedVector<float> sums_ = AlignedVector<float>(kWeightRows * Panels::kRows);
 };
 
 /// Blocks of the rows of several weights x groups of panels: the tasks of a product.
@@ -70,6 +72,8 @@ class Tasks {
     int64_t count;
     int64_t first_panel;
     int64_t last_panel;
+
+    int64_t num_panels() const { return last_panel - first_panel; }
   };
 
   void add(size_t weight, int64_t out_width) {
@@ -114,7 +118,7 @@ void for_tiles(const Panels& x, std::span<const at::Tensor* const> weights, F on
     TileProduct<T, C> product(x);
     for (int64_t index = 0; counter.take(index);) {
       const auto task = tasks.at(index);
-      product.set_rows(*weights[task.weight], task.first, task.count);
+      product.set_rows(*weights[task.weight], task.first, task.count, task.num_panels());
       for (int64_t panel = task.first_panel; panel < task.last_panel; ++panel) {
         on_tile(task.weight, task.first, task.count, panel, product.sums(panel));
       }
@@ -188,8 +192,8 @@ void gated_product(const Panels& x, const at::Tensor& gate, const at::Tensor& up
       TileProduct<T, C> of_up(x);
       for (int64_t index = 0; counter.take(index);) {
         const auto task = tasks.at(index);
-        of_gate.set_rows(gate, task.first, task.count);
-        of_up.set_rows(up, task.first, task.count);
+        of_gate.set_rows(gate, task.first, task.count, task.num_panels());
+        of_up.set_rows(up, task.first, task.count, task.num_panels());
         for (int64_t panel = task.first_panel; panel < task.last_panel; ++panel) {
           const int64_t columns = x.columns(panel);
           Word* to = inner.panel(panel) + task.first / tiles::kPerWord<C> * columns;
@@ -211,7 +215,7 @@ void for_tiles_here(
     TileProduct<decltype(stored), decltype(multiplied)> product(x);
     for (int64_t block = first; block < first + count; block += kWeightRows) {
       const int64_t rows = std::min(kWeightRows, first + count - block);
-      product.set_rows(weight, block, rows);
+      product.set_rows(weight, block, rows, x.size());
       for (int64_t panel = 0; panel < x.size(); ++panel) {
         on_tile({block, rows, panel, product.sums(panel)});
       }

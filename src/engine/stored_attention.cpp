@@ -5,6 +5,7 @@
 #include <span>
 #include <utility>
 
+#include "engine/aligned_vector.hpp"
 #include "engine/attention.hpp"
 #include "engine/attention_parts.hpp"
 #include "engine/kernel_loops.hpp"
@@ -310,11 +311,11 @@ class StoredAttention {
   int64_t num_shared_ = 0;           ///< blocks that all rows read
   int64_t whole_extent_ = 0;         ///< positions of the whole blocks of the longest prompt
   int64_t stride_ = 0;               ///< of a row of scores
-  std::vector<C> queries_;           // [rows * group][head_dim]
+  AlignedVector<C> queries_;         // [rows * group][head_dim]
   std::vector<float> wide_queries_;  // the same
-  std::vector<float> scores_;        // [rows * group][stride]
-  std::vector<C> probabilities_;     // [rows * group][whole extent]
-  std::vector<float> sums_;          // [rows * group][head_dim]
+  AlignedVector<float> scores_;      // [rows * group][stride]
+  AlignedVector<C> probabilities_;   // [rows * group][whole extent]
+  AlignedVector<float> sums_;        // [rows * group][head_dim]
 };
 
 }  // namespace

@@ -4,7 +4,9 @@
 
 #include <array>
 #include <exception>
+#include <type_traits>
 
+#include "engine/amx_tiles.hpp"
 #include "prune_sweep/core/check.hpp"
 
 namespace prune_sweep::tiles {
@@ -15,6 +17,12 @@ namespace {
 
 constexpr bool is_vnni(const c10::BFloat16*) { return true; }
 constexpr bool is_vnni(const float*) { return false; }
+
+/// The tile registers have one user at a time, which believes that they are as it left them.
+void take_registers_for_library() { amx::release(); }
+void take_registers_for_kernel() {
+  if (!amx::holds_registers()) at::native::cpublas::brgemm_release(/*is_vnni=*/true);
+}
 
 template <typename C>
 void call(
@@ -28,6 +36,14 @@ void call(
     float* c,
     int64_t ldc,
     Into into) {
+  if constexpr (std::is_same_v<C, c10::BFloat16>) {
+    if (amx::takes(n, k) && amx::is_available()) {
+      take_registers_for_kernel();
+      amx::multiply(m, n, k, a, lda, b, ldb, c, ldc, into);
+      return;
+    }
+  }
+  take_registers_for_library();
   const auto* words = reinterpret_cast<const C*>(b);
   at::native::cpublas::brgemm(m, n, k, lda, ldb, ldc, into == Into::kAdd, a, words, c, is_vnni(a));
 }
@@ -75,6 +91,10 @@ Arithmetic arithmetic_of(at::ScalarType stored) {
 }
 
 void release(Arithmetic arithmetic) {
+  if (amx::holds_registers()) {
+    amx::release();
+    return;
+  }
   at::native::cpublas::brgemm_release(/*is_vnni=*/arithmetic == Arithmetic::kBfloat16);
 }
 

@@ -1,7 +1,7 @@
 /// \file
 /// Products of small matrices with float32 sums, which all matrix arithmetic on a CPU is made of.
-/// They are oneDNN's "brgemm" kernels, which libtorch hands on: AMX or AVX-512 for bfloat16, AVX2
-/// and later for float32.
+/// They are oneDNN's "brgemm" kernels, which libtorch hands on: AVX-512 for bfloat16, AVX2 and
+/// later for float32; with tile registers (AMX) our own kernel.
 ///
 /// An element of a product has the same bits whatever the other rows and columns of the call are:
 /// its sum runs along the inner dimension, in order.

@@ -1,0 +1,174 @@
+#include "engine/amx_tiles.hpp"
+
+#include <algorithm>
+#include <array>
+
+#if defined(__x86_64__)
+#include <ATen/cpu/Utils.h>
+#include <immintrin.h>
+
+#include <cstdlib>
+#include <string_view>
+#endif
+
+namespace prune_sweep::tiles::amx {
+
+#if defined(__x86_64__)
+
+namespace {
+
+#define PRUNE_SWEEP_AMX __attribute__((target("amx-tile,amx-bf16")))
+
+constexpr int64_t kTile = 16;         ///< rows of a register, and words of its rows
+constexpr int64_t kInnerHalves = 32;  ///< of the inner dimension in one
+
+/// How many rows the registers for a and c have now; 0: the thread holds none.
+thread_local int64_t configured_rows = 0;
+
+/// As the processor reads it.
+struct alignas(64) Configuration {
+  uint8_t palette = 1;
+  uint8_t start_row = 0;
+  std::array<uint8_t, 14> reserved{};
+  std::array<uint16_t, 16> row_bytes{};
+  std::array<uint8_t, 16> rows{};
+};
+static_assert(sizeof(Configuration) == 64);
+
+/// By rows of a and c. Registers: sums 0 to 3, rows of a 4 and 5, columns of b 6 and 7.
+constexpr auto kConfigurations = [] {
+  std::array<Configuration, kTile + 1> all;
+  for (size_t rows = 0; rows < all.size(); ++rows) {
+    for (size_t i = 0; i < 8; ++i) {
+      all[rows].row_bytes[i] = 64;
+      all[rows].rows[i] = static_cast<uint8_t>(i < 6 ? rows : kTile);
+    }
+  }
+  return all;
+}();
+
+PRUNE_SWEEP_AMX void configure(int64_t rows) {
+  if (configured_rows == rows) return;
+  _tile_loadconfig(&kConfigurations[static_cast<size_t>(rows)]);
+  configured_rows = rows;
+}
+
+struct Operands {
+  int64_t k;
+  const c10::BFloat16* a;
+  int64_t lda;
+  const Word* b;
+  int64_t ldb;
+  float* c;
+  int64_t ldc;
+  Into into;
+};
+
+/// kRows x kColumns registers of sums, those of row `row` and column `column` on.
+template <int kRows, int kColumns>
+PRUNE_SWEEP_AMX void multiply_block(const Operands& x, int64_t row, int64_t column) {
+  float* const c = x.c + row * x.ldc + column;
+  float* const below = c + kTile * x.ldc;
+  const auto c_stride = static_cast<size_t>(x.ldc) * sizeof(float);
+  if (x.into == Into::kAdd) {
+    _tile_loadd(0, c, c_stride);
+    if constexpr (kColumns > 1) _tile_loadd(1, c + kTile, c_stride);
+    if constexpr (kRows > 1) _tile_loadd(2, below, c_stride);
+    if constexpr (kRows > 1 && kColumns > 1) _tile_loadd(3, below + kTile, c_stride);
+  } else {
+    _tile_zero(0);
+    if constexpr (kColumns > 1) _tile_zero(1);
+    if constexpr (kRows > 1) _tile_zero(2);
+    if constexpr (kRows > 1 && kColumns > 1) _tile_zero(3);
+  }
+  const c10::BFloat16* a = x.a + row * x.lda;
+  const Word* b = x.b + column;
+  const auto a_stride = static_cast<size_t>(x.lda) * sizeof(c10::BFloat16);
+  const auto b_stride = static_cast<size_t>(x.ldb) * sizeof(Word);
+  for (int64_t k = 0; k < x.k; k += kInnerHalves, a += kInnerHalves, b += kTile * x.ldb) {
+    _tile_loadd(4, a, a_stride);
+    _tile_loadd(6, b, b_stride);
+    if constexpr (kColumns > 1) _tile_loadd(7, b + kTile, b_stride);
+    _tile_dpbf16ps(0, 4, 6);
+    if constexpr (kColumns > 1) _tile_dpbf16ps(1, 4, 7);
+    if constexpr (kRows > 1) {
+      _tile_loadd(5, a + kTile * x.lda, a_stride);
+      _tile_dpbf16ps(2, 5, 6);
+      if constexpr (kColumns > 1) _tile_dpbf16ps(3, 5, 7);
+    }
+  }
+  _tile_stored(0, c, c_stride);
+  if constexpr (kColumns > 1) _tile_stored(1, c + kTile, c_stride);
+  if constexpr (kRows > 1) _tile_stored(2, below, c_stride);
+  if constexpr (kRows > 1 && kColumns > 1) _tile_stored(3, below + kTile, c_stride);
+}
+
+template <int kRows>
+PRUNE_SWEEP_AMX void multiply_rows(const Operands& x, int64_t n, int64_t row) {
+  int64_t column = 0;
+  for (; column + 2 * kTile <= n; column += 2 * kTile) multiply_block<kRows, 2>(x, row, column);
+  if (column < n) multiply_block<kRows, 1>(x, row, column);
+}
+
+}  // namespace
+
+bool is_available() {
+  static const bool is = [] {
+    const char* const most = std::getenv("ONEDNN_MAX_CPU_ISA");
+    const std::string_view isa = most != nullptr ? most : "";
+    const bool is_allowed = isa.empty() || isa == "ALL" || isa == "DEFAULT" ||
+                            isa.find("AMX") != std::string_view::npos;
+    return is_allowed && at::cpu::init_amx();
+  }();
+  return is;
+}
+
+void multiply(
+    int64_t m,
+    int64_t n,
+    int64_t k,
+    const c10::BFloat16* a,
+    int64_t lda,
+    const Word* b,
+    int64_t ldb,
+    float* c,
+    int64_t ldc,
+    Into into) {
+  const Operands operands{k, a, lda, b, ldb, c, ldc, into};
+  int64_t row = 0;
+  if (m >= kTile) configure(kTile);
+  for (; row + 2 * kTile <= m; row += 2 * kTile) multiply_rows<2>(operands, n, row);
+  for (; row + kTile <= m; row += kTile) multiply_rows<1>(operands, n, row);
+  if (row == m) return;
+  configure(m - row);
+  multiply_rows<1>(operands, n, row);
+}
+
+bool holds_registers() { return configured_rows != 0; }
+
+PRUNE_SWEEP_AMX void release() {
+  if (configured_rows == 0) return;
+  _tile_release();
+  configured_rows = 0;
+}
+
+#else
+
+bool is_available() { return false; }
+void multiply(
+    int64_t,
+    int64_t,
+    int64_t,
+    const c10::BFloat16*,
+    int64_t,
+    const Word*,
+    int64_t,
+    float*,
+    int64_t,
+    Into) {}
+bool holds_registers() { return false; }
+void release() {}
+
+#endif
+
+}  // namespace prune_sweep::tiles::amx
