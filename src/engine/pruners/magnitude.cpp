@@ -15,6 +15,7 @@
 #include "engine/pruner.hpp"
 #include "engine/pruners/magnitude_zeros.hpp"
 #include "engine/team.hpp"
+#include "prune_sweep/core/large_pages.hpp"
 
 namespace prune_sweep {
 
@@ -219,6 +220,7 @@ class MagnitudePruner final : public Pruner {
     std::array<at::Tensor, kLinearWeights.size()> copies;
     for (size_t linear = 0; linear < copies.size(); ++linear) {
       copies[linear] = at::empty_like(pruned.*kLinearWeights[linear].member);
+      advise_large_pages(copies[linear].const_data_ptr(), copies[linear].nbytes());
     }
     share_tasks(std::ssize(order), 1, [&](TaskCounter& counter) {
       for (int64_t task = 0; counter.take(task);) {
