@@ -255,6 +255,29 @@ TEST_CASE("blocks hold many short questions or one long one") {
   CHECK(units_of(choice_benchmark("mmlu", {0, 0}, 1, 1)).empty());
 }
 
+TEST_CASE("generated answers share a block by what is theirs alone") {
+  const auto num_units = [&](int32_t common_tokens) {
+    BenchmarkPlan benchmark = generation_benchmark("gsm8k", 40, 800, 128);
+    for (QuestionInfo& question : benchmark.questions) question.common_tokens = common_tokens;
+    return make_plan(some_context(), qwen3_shape(), single_drops(28), {benchmark}).units.size();
+  };
+  CHECK(num_units(0) > 4 * num_units(700));
+}
+
+TEST_CASE("a GPU gets larger blocks") {
+  PlanContext on_gpu = some_context();
+  on_gpu.device = "cuda";
+  const auto num_units = [&](const PlanContext& context) {
+    return make_plan(
+               context,
+               qwen3_shape(),
+               single_drops(28),
+               {choice_benchmark("mmlu", {400}, 600, 100), generation_benchmark("g", 40, 800, 256)})
+        .units.size();
+  };
+  CHECK(num_units(some_context()) > 8 * num_units(on_gpu));
+}
+
 TEST_CASE("the estimate of a unit is the count of its tokens, pairs and layers, one by one") {
   std::mt19937 random(11);
   size_t num_checked = 0;
