@@ -173,11 +173,11 @@ TEST_CASE("the number of records is variants times questions") {
   CHECK(Plan{}.num_records() == 0);
 }
 
-TEST_CASE("units follow from variants and questions alone") {
+TEST_CASE("units follow from variants, questions and the kind of device alone") {
   const auto benchmarks = qwen3_plan(published_sweep()).benchmarks;
   const Plan plan = qwen3_plan(published_sweep());
   Plan other = make_plan(
-      {"other model", "other tokenizer", DType::kFloat32, "cuda"},
+      {"other model", "other tokenizer", DType::kFloat32, "cpu"},
       qwen3_shape(),
       published_sweep(),
       benchmarks);
@@ -261,7 +261,7 @@ TEST_CASE("generated answers share a block by what is theirs alone") {
     for (QuestionInfo& question : benchmark.questions) question.common_tokens = common_tokens;
     return make_plan(some_context(), qwen3_shape(), single_drops(28), {benchmark}).units.size();
   };
-  CHECK(num_units(0) > 4 * num_units(700));
+  CHECK(num_units(0) > 3 * num_units(700));
 }
 
 TEST_CASE("a GPU gets larger blocks") {
