@@ -118,7 +118,7 @@ bool is_available() {
     const std::string_view isa = most != nullptr ? most : "";
     const bool is_allowed = isa.empty() || isa == "ALL" || isa == "DEFAULT" ||
                             isa.find("AMX") != std::string_view::npos;
-    return is_allowed && at::cpu::init_amx();
+    return is_allowed && __builtin_cpu_supports("amx-bf16") != 0 && at::cpu::init_amx();
   }();
   return is;
 }
