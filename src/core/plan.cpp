@@ -21,20 +21,11 @@ constexpr std::string_view kEngineVersion = "3";
 constexpr double kGroupModelPasses = 4.5;
 /// How much longer than others the blocks of a group may be that has fewer layer passes.
 constexpr double kMostTokensMore = 2;
-/// How many tokens a block of questions has that are not in its common prefix.
-struct BlockTokens {
-  int64_t of_choices;
-  int64_t of_generation;  ///< new tokens among them
-};
-
-/// A block takes some seconds on a CPU with a small model, and the prefix is a small part of it;
-/// that bounds what is lost with a worker, and how long a drain takes. A GPU does a hundred times
-/// as much in the time, and needs that many rows to be busy.
-BlockTokens block_tokens(std::string_view device) {
-  constexpr BlockTokens kOnCpu{4096, 4096};
-  constexpr BlockTokens kOnGpu{65536, 65536};
-  return device == "cpu" ? kOnCpu : kOnGpu;
-}
+/// Tokens of a question block that are not in its common prefix, new ones among them. On a CPU with
+/// a small model it then takes some seconds, and the prefix is a small part of it; that bounds what
+/// is lost with a worker, and how long a drain takes. A GPU does a hundred times as much in the
+/// time, and needs that many rows to be busy.
+int64_t block_tokens(std::string_view device) { return device == "cpu" ? 4096 : 65536; }
 
 std::vector<Variant> pick(const Plan& plan, const std::vector<int32_t>& indices) {
   std::vector<Variant> variants;
@@ -52,10 +43,8 @@ struct Block {
 };
 
 /// Blocks of about equal work: a group of few layer passes takes more tokens at once.
-std::vector<Block> cut_blocks(
-    const BenchmarkPlan& benchmark, const BlockTokens& tokens_of, double group_share) {
+std::vector<Block> cut_blocks(const BenchmarkPlan& benchmark, int64_t largest, double group_share) {
   const bool generates = benchmark.kind == BenchmarkKind::kGeneration;
-  const int64_t largest = generates ? tokens_of.of_generation : tokens_of.of_choices;
   const auto limit = static_cast<int64_t>(
       static_cast<double>(largest) / std::clamp(group_share, 1 / kMostTokensMore, 1.0));
   std::vector<Block> blocks;
@@ -143,13 +132,13 @@ Plan make_plan(
     int32_t num_groups) {
   Plan plan{std::move(context), shape, std::move(variants), std::move(benchmarks), {}, {}};
   const double largest = kGroupModelPasses * shape.num_layers;
-  const BlockTokens tokens_of = block_tokens(plan.context.device);
+  const int64_t tokens = block_tokens(plan.context.device);
   const auto groups = group_variants(
       plan.variants, shape.num_layers, static_cast<int64_t>(2 * largest), num_groups);
   for (size_t b = 0; b < plan.benchmarks.size(); ++b) {
     for (const std::vector<int32_t>& group : groups) {
       const double share = group_passes(plan, group) / largest;
-      for (const Block block : cut_blocks(plan.benchmarks[b], tokens_of, share)) {
+      for (const Block block : cut_blocks(plan.benchmarks[b], tokens, share)) {
         Unit unit{static_cast<int32_t>(b), group, block.first, block.count, 0};
         unit.flops = unit_flops(plan, unit, Sharing::kAll);
         plan.units.push_back(std::move(unit));

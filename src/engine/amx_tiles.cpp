@@ -1,6 +1,5 @@
 #include "engine/amx_tiles.hpp"
 
-#include <algorithm>
 #include <array>
 
 #if defined(__x86_64__)

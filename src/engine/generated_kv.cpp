@@ -13,7 +13,6 @@ namespace prune_sweep {
 
 namespace {
 
-using c10::BFloat16;
 using tiles::Word;
 
 constexpr int64_t kStep = KvBlocks::kStep;
