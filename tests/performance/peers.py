@@ -3,6 +3,11 @@
     python tests/performance/peers.py harness MODEL --task mmlu_anatomy --limit 25 --batch 8
     python tests/performance/peers.py prefill MODEL --tokens 512,498,530
     python tests/performance/peers.py linear
+    python tests/performance/peers.py ceilings
+    python tests/performance/peers.py loglik MODEL --tokens 612,498 --batch 64 --logits last
+    python tests/performance/peers.py generate MODEL --tokens 912,898 --batch 64 --new-tokens 256
+
+The last three are for a GPU.
 
 Time is that of the answers alone: libraries and weights are loaded before, tasks and prompts made before.
 """
@@ -95,6 +100,84 @@ def linear(options):
     return {"gflops": rates, "peak_gflops": max(rates.values())}
 
 
+def median_s(work, rounds=7):
+    """Seconds on the device, measured by its own events."""
+    for _ in range(2):
+        work()
+    times_s = []
+    for _ in range(rounds):
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        begin.record()
+        work()
+        end.record()
+        end.synchronize()
+        times_s.append(1e-3 * begin.elapsed_time(end))
+    return sorted(times_s)[rounds // 2]
+
+
+def ceilings(_):
+    """What this device does at most: a large matrix product of random bfloat16, and a copy (bytes read and written)."""
+    a, b, out = (torch.randn(8192, 8192, dtype=torch.bfloat16, device="cuda") for _ in range(3))
+    product_s = median_s(lambda: torch.mm(a, b, out=out))
+    source = torch.empty(2**31, dtype=torch.uint8, device="cuda").random_()
+    target = torch.empty_like(source)
+    copy_s = median_s(lambda: target.copy_(source))
+    return {"tflops": 2e-12 * 8192**3 / product_s, "copy_gb_s": 2e-9 * source.numel() / copy_s, "device": torch.cuda.get_device_name()}
+
+
+def padded_batches(options):
+    """Random prompts of these lengths on the device, longest first as lm-evaluation-harness sorts them, padded on the left."""
+    generator = torch.Generator().manual_seed(0)
+    lengths = sorted(map(int, options.tokens.split(",")), reverse=True)
+    for first in range(0, len(lengths), options.batch):
+        some = lengths[first:first + options.batch]
+        ids = torch.randint(1000, 50000, (len(some), some[0]), generator=generator)
+        mask = torch.arange(some[0]) >= some[0] - torch.tensor(some)[:, None]
+        yield ids.cuda(), mask.long().cuda()
+
+
+def on_device(options):
+    import transformers
+
+    return transformers.AutoModelForCausalLM.from_pretrained(options.model, dtype=torch.bfloat16).eval().cuda()
+
+
+def timed_batches(options, warm_up, answer):
+    batches = list(padded_batches(options))
+    with torch.inference_mode():
+        warm_up(*batches[0])  # what is compiled or loaded at the first call
+        torch.cuda.synchronize()
+        start = time.monotonic()
+        for batch in batches:
+            answer(*batch)
+        torch.cuda.synchronize()
+        return {"elapsed_s": time.monotonic() - start}
+
+
+def loglik(options):
+    """Seconds of transformers for the log-probabilities of four answers after every prompt: of the last position alone, or
+    of all of them, as lm-evaluation-harness computes them."""
+    model = on_device(options)
+    answers = torch.tensor([362, 425, 356, 422], device="cuda")
+
+    def answer(ids, mask):
+        logits = model(ids, attention_mask=mask, use_cache=False, logits_to_keep=1 if options.logits == "last" else 0).logits
+        return torch.log_softmax(logits.float(), -1)[:, -1, answers].cpu()
+
+    return timed_batches(options, answer, answer)
+
+
+def generate(options):
+    """Seconds of transformers' greedy generation."""
+    model = on_device(options)
+
+    def generate_tokens(ids, mask, count):
+        return model.generate(ids, attention_mask=mask, do_sample=False, min_new_tokens=count, max_new_tokens=count, pad_token_id=0).cpu()
+
+    return timed_batches(
+        options, lambda ids, mask: generate_tokens(ids, mask, 2), lambda ids, mask: generate_tokens(ids, mask, options.new_tokens))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--threads", type=int, default=2)
@@ -110,6 +193,16 @@ def main():
     command.add_argument("model")
     command.add_argument("--tokens", required=True, help="lengths of the prompts")
     command.set_defaults(measure=prefill)
+    command = commands.add_parser("ceilings")
+    command.set_defaults(measure=ceilings)
+    for measure in (loglik, generate):
+        command = commands.add_parser(measure.__name__)
+        command.add_argument("model")
+        command.add_argument("--tokens", required=True, help="lengths of the prompts")
+        command.add_argument("--batch", type=int, required=True)
+        command.add_argument("--logits", choices=("last", "all"), default="last")
+        command.add_argument("--new-tokens", type=int, default=256)
+        command.set_defaults(measure=measure)
     command = commands.add_parser("linear")
     command.add_argument("--rounds", type=int, default=12)
     command.set_defaults(measure=linear)

@@ -12,6 +12,7 @@ import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TARGET = ROOT / "results/performance"
+COMMANDS = {"bench": "bench", "device": "bench --device"}
 
 
 @dataclasses.dataclass
@@ -75,26 +76,26 @@ def versions(program, packages, llama_cpp):
     return found
 
 
-def save(name, rows, context):
+def save(name, rows, context, stem="bench"):
     """Puts a workload's rows in the place of what was measured of it before; other workloads stay as they are."""
     TARGET.mkdir(parents=True, exist_ok=True)
-    path = TARGET / "bench.json"
+    path = TARGET / f"{stem}.json"
     kept = json.loads(path.read_text()) if path.exists() else {}
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
     kept[name] = {"measured_utc": now, **context, "rows": [dataclasses.asdict(row) | {"met": row.verdict()} for row in rows]}
     path.write_text(json.dumps(kept, indent=1) + "\n")
-    (TARGET / "bench.md").write_text(markdown(kept))
+    (TARGET / f"{stem}.md").write_text(markdown(kept, stem))
 
 
 def number(value):
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
-def markdown(kept):
+def markdown(kept, stem):
     lines = [
         "# Measured",
         "",
-        "Written by `./dev bench`; bench.json has every repetition. Medians; peers in the same run, in alternating order, with as many threads.",
+        f"Written by `./dev {COMMANDS[stem]}`; {stem}.json has every repetition. Medians; peers in the same run, in alternating order, with as many threads.",
         "",
         "| workload | against | measured | wanted | stretch | met | figures (median; smallest to largest of n) |",
         "| --- | --- | --- | --- | --- | --- | --- |",
