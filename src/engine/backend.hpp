@@ -13,8 +13,10 @@
 #include "engine/kernels.hpp"
 #include "engine/lm_head.hpp"
 #include "engine/packed_rows.hpp"
+#include "engine/plain/step_graph.hpp"
 #include "engine/unit_kv.hpp"
 #include "engine/weights.hpp"
+#include "prune_sweep/core/savings.hpp"
 #include "prune_sweep/core/stream_tree.hpp"
 #include "prune_sweep/engine/engine.hpp"
 #include "prune_sweep/model/model_config.hpp"
@@ -62,15 +64,22 @@ class Backend {
       int64_t capacity) const = 0;
 
   virtual const LmHead& head() const = 0;
+
+  /// Whether what is asked for is only queued: then the next step of a generation should be, before
+  /// the ids of the last one are known here.
+  virtual bool is_queued() const { return false; }
+  /// See StepGraph; null where a device has nothing of the kind.
+  virtual std::unique_ptr<StepGraph> record(const std::function<void()>&) const { return nullptr; }
 };
 
 /// The fastest backend for the device that `weights` are on, or that of plain operations.
-/// `row_block` is how many rows go through a sublayer together. `on_progress` is called for every
-/// block. All references must outlive it.
+/// `row_block`, not that of `savings`, is how many rows go through a sublayer together.
+/// `on_progress` is called for every block. All references must outlive it.
 std::unique_ptr<Backend> make_backend(
     const ModelConfig& config,
     const Weights& weights,
     Operations operations,
+    const Savings& savings,
     int64_t row_block,
     const std::function<void()>& on_progress);
 

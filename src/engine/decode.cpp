@@ -3,11 +3,16 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <iterator>
 #include <memory>
+#include <numeric>
+#include <optional>
+#include <string>
 #include <string_view>
 #include <utility>
 
 #include "engine/plain/to_device.hpp"
+#include "engine/wave.hpp"
 
 namespace prune_sweep {
 
@@ -55,15 +60,6 @@ size_t find_stop(std::string_view text, const std::vector<std::string>& until) {
   return first;
 }
 
-/// One answer in the making.
-struct Row {
-  size_t stream = 0;
-  size_t request = 0;
-  int64_t slot = 0;      ///< where its keys and values are
-  int64_t position = 0;  ///< of the token that goes in next
-  int32_t id = 0;        ///< that token
-};
-
 class Generator {
  public:
   Generator(
@@ -84,28 +80,23 @@ class Generator {
         answers_(tree.levels.back().size(), std::vector<Generation>(requests.size())) {}
 
   std::vector<std::vector<Generation>> run() {
-    trace_paths();
-    std::vector<Row> rows = prefill();
-    while (!rows.empty()) rows = take(step(rows), rows);
-    return std::move(answers_);
-  }
-
- private:
-  /// Fills paths_: through which branch of each layer a stream came.
-  void trace_paths() {
-    const size_t num_layers = tree_.levels.size();
-    paths_.assign(answers_.size(), std::vector<size_t>(num_layers));
-    for (size_t stream = 0; stream < paths_.size(); ++stream) {
-      size_t branch = stream;
-      for (size_t layer = num_layers; layer-- > 0;) {
-        paths_[stream][layer] = branch;
-        branch = static_cast<size_t>(tree_.levels[layer][branch].from);
-      }
+    prefill();
+    // Where work is only queued, the next step is, too, before it is known whose last token the one
+    // before gave: it is one too many for these.
+    const bool is_queued = decoder_.backend().is_queued();
+    while (true) {
+      const IdsToHost ids(wave_->ids());
+      if (is_queued) wave_->step();
+      take(arrived(ids));
+      if (live_.empty()) return std::move(answers_);
+      if (is_worth_leaving_out(is_queued)) leave_out_finished();
+      if (!is_queued) wave_->step();
     }
   }
 
-  /// Runs the prompts and takes the first token of every answer.
-  std::vector<Row> prefill() {
+ private:
+  /// Runs the prompts and makes the first token of every answer.
+  void prefill() {
     // Of a stream: the last row of every prompt, then those that come before a solution's tokens.
     std::vector<int64_t> wanted;
     for (size_t i = 0; i < requests_.size(); ++i) {
@@ -124,7 +115,7 @@ class Generator {
         run_streams(decoder_, edited_layer_, tree_, packed_, std::move(wanted), *kv_, clock_);
 
     std::vector<at::Tensor> hidden;
-    std::vector<Row> rows;
+    std::vector<AnswerRow> rows;
     for (size_t stream = 0; stream < answers_.size(); ++stream) {
       const at::Tensor& state = states[stream];
       if (num_solution_rows > 0) {
@@ -133,11 +124,26 @@ class Generator {
       hidden.push_back(state.narrow(0, 0, num_requests));
       for (size_t i = 0; i < requests_.size(); ++i) {
         const auto slot = static_cast<int64_t>(stream * requests_.size() + i);
-        rows.push_back({stream, i, slot, std::ssize(requests_[i].prompt) - 1, 0});
+        const int64_t prompt_len = std::ssize(requests_[i].prompt);
+        live_.push_back(slot);
+        rows.push_back({stream, i, prompt_len, slot, prompt_len});
       }
     }
     kv_->reserve_generated(std::ssize(rows), stored_tokens(requests_));
-    return take(at::cat(hidden), rows);
+    const at::Tensor ids = [&] {
+      const InPhase in_head(clock_, Phase::kHead);
+      return head().greedy(at::cat(hidden));
+    }();
+    make_wave(std::move(rows), ids);
+  }
+
+  void make_wave(std::vector<AnswerRow> rows, const at::Tensor& ids) {
+    int64_t longest_prompt = 0;
+    for (const GenerationRequest& request : requests_) {
+      longest_prompt = std::max<int64_t>(longest_prompt, std::ssize(request.prompt));
+    }
+    const WaveContext context{decoder_, edited_layer_, tree_, clock_, kv_.get()};
+    wave_.emplace(context, std::move(rows), ids, longest_prompt + stored_tokens(requests_) + 1);
   }
 
   /// `hidden` are the rows before the solutions' tokens, in order.
@@ -157,40 +163,50 @@ class Generator {
     }
   }
 
-  /// The next token of every row; returns the rows that go on with theirs.
-  std::vector<Row> take(const at::Tensor& hidden, const std::vector<Row>& rows) {
-    const std::vector<int32_t> ids = greedy_ids(hidden);
-    std::vector<Row> going_on;
-    for (size_t i = 0; i < rows.size(); ++i) {
-      Row row = rows[i];
+  std::span<const int32_t> arrived(const IdsToHost& ids) {
+    const InPhase in_decode(clock_, Phase::kDecode);
+    return ids.wait();
+  }
+
+  /// The next tokens of all rows of the wave; finished rows are live no more.
+  void take(std::span<const int32_t> ids) {
+    std::vector<int64_t> going_on;
+    for (const int64_t index : live_) {
+      const AnswerRow& row = wave_->rows()[static_cast<size_t>(index)];
+      const int32_t id = ids[static_cast<size_t>(index)];
       if (requests_[row.request].max_new_tokens <= 0) continue;
-      if (ids[i] < 0) {
+      if (id < 0) {
         Generation& answer = answers_[row.stream][row.request];
         answer.text = text_of(answer.ids, tokenizer_);
         answer.stop = StopReason::kNotFinite;
         continue;
       }
-      row.id = ids[i];
-      ++row.position;
-      if (!is_finished_by(row)) going_on.push_back(row);
+      if (!is_finished_by(row, id)) going_on.push_back(index);
     }
-    return going_on;
+    live_ = std::move(going_on);
   }
 
-  std::vector<int32_t> greedy_ids(const at::Tensor& hidden) {
-    const InPhase in_head(clock_, Phase::kHead);
-    return head().greedy(hidden);
+  /// What is queued is best left as it is for a while, though some of it is for nothing.
+  bool is_worth_leaving_out(bool is_queued) const {
+    const size_t num_rows = wave_->rows().size();
+    return is_queued ? live_.size() * 8 <= num_rows * 7 : live_.size() < num_rows;
+  }
+
+  void leave_out_finished() {
+    const at::Tensor index = indices_on(wave_->ids().device(), live_);
+    make_wave(wave_->rows_now(live_), wave_->ids().index_select(0, index));
+    std::iota(live_.begin(), live_.end(), 0);
   }
 
   /// Adds the row's token to its answer.
-  bool is_finished_by(const Row& row) {
+  bool is_finished_by(const AnswerRow& row, int32_t id) {
     const GenerationRequest& request = requests_[row.request];
     Generation& answer = answers_[row.stream][row.request];
-    answer.ids.push_back(row.id);
+    answer.ids.push_back(id);
     const std::vector<int32_t>& eos_ids = decoder_.config().eos_ids;
-    const bool is_eos = std::find(eos_ids.begin(), eos_ids.end(), row.id) != eos_ids.end();
+    const bool is_eos = std::find(eos_ids.begin(), eos_ids.end(), id) != eos_ids.end();
     const bool is_full = std::ssize(answer.ids) >= request.max_new_tokens;
-    if (!is_eos && !is_full && request.until.empty()) return false;
+    if (!is_eos && !is_full && !ends_with_stop(answer.ids, request.until)) return false;
 
     answer.text = text_of(answer.ids, tokenizer_);
     const size_t stop = find_stop(answer.text, request.until);
@@ -201,71 +217,23 @@ class Generator {
     return is_eos || is_full || stop != std::string::npos;
   }
 
-  /// All rows' tokens through all layers: [rows, hidden].
-  at::Tensor step(const std::vector<Row>& rows) {
-    const InPhase in_decode(clock_, Phase::kDecode);
-    std::vector<int32_t> ids;
-    std::vector<int32_t> positions;
-    for (const Row& row : rows) {
-      ids.push_back(row.id);
-      positions.push_back(static_cast<int32_t>(row.position));
-    }
-    at::Tensor hidden = decoder_.embed(ids);
-    const Rope rope = decoder_.rope(positions);
-    for (size_t layer = 0; layer < tree_.levels.size(); ++layer) {
-      const auto edit_of = [&](const Row& row) {
-        return tree_.levels[layer][paths_[row.stream][layer]].edit;
-      };
-      for (const auto& group : group_by_edit(rows, edit_of)) {
-        run_group(
-            layer, edit_of(rows[static_cast<size_t>(group.front())]), rows, group, rope, hidden);
+  /// Whether a stop string may end with the last token: a look at the end of the text, which is
+  /// far shorter than all of it.
+  bool ends_with_stop(
+      const std::vector<int32_t>& ids, const std::vector<std::string>& until) const {
+    size_t longest = 0;
+    for (const std::string& stop : until) longest = std::max(longest, stop.size());
+    if (longest == 0) return false;
+    // What is cut off may leave parts of a character, and a space less.
+    constexpr size_t kMargin_bytes = 16;
+    const size_t enough = text_of({ids.back()}, tokenizer_).size() + longest + kMargin_bytes;
+    for (size_t count = std::min<size_t>(ids.size(), 8);; count = std::min(ids.size(), 2 * count)) {
+      const std::string end =
+          text_of({ids.end() - static_cast<std::ptrdiff_t>(count), ids.end()}, tokenizer_);
+      if (count == ids.size() || end.size() >= enough) {
+        return find_stop(end, until) != std::string::npos;
       }
     }
-    return hidden;
-  }
-
-  /// Replaces the states of a group's rows, all of which have the same weights in this layer.
-  void run_group(
-      size_t layer,
-      const std::optional<Edit>& edit,
-      const std::vector<Row>& rows,
-      const std::vector<int64_t>& group,
-      const Rope& rope,
-      at::Tensor& hidden) {
-    const EditEffect effect = effect_of(edit ? &*edit : nullptr);
-    if (!effect.keeps_attention && !effect.keeps_mlp) return;
-    const LayerWeights weights = effect.changes_weights
-                                     ? edited_layer_(*edit)
-                                     : decoder_.weights().layer(static_cast<int32_t>(layer));
-    const auto attend = [&](const Qkv& qkv) { return attend_group(layer, rows, group, qkv); };
-    if (group.size() == rows.size()) {
-      decoder_.run_layer(weights, effect, hidden, rope, attend);
-      return;
-    }
-    const at::Tensor index = indices_on(hidden.device(), group);
-    const Rope angles{rope.cos.index_select(0, index), rope.sin.index_select(0, index)};
-    at::Tensor states = hidden.index_select(0, index);
-    decoder_.run_layer(weights, effect, states, angles, attend);
-    hidden.index_copy_(0, index, states);
-  }
-
-  at::Tensor attend_group(
-      size_t layer,
-      const std::vector<Row>& rows,
-      const std::vector<int64_t>& group,
-      const Qkv& qkv) {
-    std::vector<GeneratedRow> generated;
-    for (const int64_t index : group) {
-      const Row& row = rows[static_cast<size_t>(index)];
-      const int64_t prompt_len = std::ssize(requests_[row.request].prompt);
-      generated.push_back(
-          {.branch = paths_[row.stream][layer],
-           .run = static_cast<int64_t>(row.request),
-           .prompt_len = prompt_len,
-           .slot = row.slot,
-           .num_before = row.position - prompt_len});
-    }
-    return kv_->attend_generated(layer, generated, qkv);
   }
 
   const LmHead& head() const { return decoder_.backend().head(); }
@@ -278,8 +246,9 @@ class Generator {
   PhaseClock& clock_;
   PackedRows packed_;
   std::vector<std::vector<Generation>> answers_;  // [streams][requests]
-  std::vector<std::vector<size_t>> paths_;        // [streams][layers]: index of the branch
   std::unique_ptr<UnitKv> kv_;
+  std::optional<Wave> wave_;
+  std::vector<int64_t> live_;  ///< indices of the wave's rows that are not finished
 };
 
 }  // namespace

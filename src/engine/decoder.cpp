@@ -23,16 +23,21 @@ Decoder::Decoder(const ModelConfig& config, const Weights& weights, Backend& bac
     : config_(config), weights_(weights), backend_(backend) {}
 
 at::Tensor Decoder::embed(std::span<const int32_t> ids) const {
-  return weights_.embedding().index_select(0, index_tensor(ids, weights_.embedding().device()));
+  return embed(index_tensor(ids, weights_.embedding().device()));
+}
+at::Tensor Decoder::embed(const at::Tensor& ids) const {
+  return weights_.embedding().index_select(0, ids.clamp_min(0));
 }
 
 Rope Decoder::rope(std::span<const int32_t> positions) {
-  extend_angles(int64_t{1} + *std::max_element(positions.begin(), positions.end()));
-  const at::Tensor index = index_tensor(positions, angles_.cos.device());
-  return {angles_.cos.index_select(0, index), angles_.sin.index_select(0, index)};
+  reserve_positions(int64_t{1} + *std::max_element(positions.begin(), positions.end()));
+  return rope(index_tensor(positions, angles_.cos.device()));
+}
+Rope Decoder::rope(const at::Tensor& positions) const {
+  return {angles_.cos.index_select(0, positions), angles_.sin.index_select(0, positions)};
 }
 
-void Decoder::extend_angles(int64_t num_positions) {
+void Decoder::reserve_positions(int64_t num_positions) {
   constexpr int64_t kStep = 1024;
   if (angles_.cos.defined() && angles_.cos.size(0) >= num_positions) return;
   num_positions = (num_positions + kStep - 1) / kStep * kStep;

@@ -33,8 +33,13 @@ class Decoder {
   /// All references must outlive it.
   Decoder(const ModelConfig& config, const Weights& weights, Backend& backend);
 
+  /// Of int32 on the host or, as a tensor, on the device; a negative id stands for any.
   at::Tensor embed(std::span<const int32_t> ids) const;  // => [rows, hidden]
+  at::Tensor embed(const at::Tensor& ids) const;         // [rows] => [rows, hidden]
   Rope rope(std::span<const int32_t> positions);         // [rows]
+  Rope rope(const at::Tensor& positions) const;          // [rows], see reserve_positions()
+  /// Makes the angles of positions below `num_positions`.
+  void reserve_positions(int64_t num_positions);
 
   /// One layer, as far as its edit keeps it, in place. A row's result depends on the
   /// others through `attend` alone, as far as the backend's sums do.
@@ -60,8 +65,6 @@ class Decoder {
   Backend& backend() const { return backend_; }
 
  private:
-  void extend_angles(int64_t num_positions);
-
   const ModelConfig& config_;
   const Weights& weights_;
   Backend& backend_;

@@ -4,6 +4,8 @@
 #include <ATen/DeviceAccelerator.h>
 #include <ATen/Parallel.h>
 #include <c10/core/InferenceMode.h>
+#include <c10/core/StreamGuard.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <torch/headeronly/version.h>
 
 #include <algorithm>
@@ -72,6 +74,24 @@ std::vector<Variant> picked(std::span<const Variant> variants, std::span<const s
   return result;
 }
 
+/// On a device work is queued in a stream other than the default one, which cannot be recorded
+/// (StepGraph).
+std::optional<c10::Stream> make_stream(at::Device device) {
+  if (device.is_cpu()) return std::nullopt;
+  const c10::impl::VirtualGuardImpl guard(device.type());
+  return guard.getStreamFromGlobalPool(guard.getDevice());
+}
+
+/// How a call of the engine computes.
+class Session {
+ public:
+  explicit Session(const std::optional<c10::Stream>& stream) : stream_(stream) {}
+
+ private:
+  c10::InferenceMode without_gradients_;
+  c10::OptionalStreamGuard stream_;
+};
+
 enum class KeepEdits : uint8_t { kNo, kYes };
 
 using Scores = std::vector<std::vector<std::vector<ContinuationScore>>>;
@@ -132,19 +152,25 @@ auto for_groups(std::span<const Variant> variants, Use fork, Work work) {
 
 struct Engine::State {
   State(
-      const std::filesystem::path& model_dir, const EngineSettings& settings, EngineHooks its_hooks)
-      : config(read_model_config(model_dir)),
+      const std::filesystem::path& model_dir,
+      const EngineSettings& settings,
+      EngineHooks its_hooks,
+      at::Device device,
+      const std::optional<c10::Stream>& its_stream)
+      : stream(its_stream),
+        config(read_model_config(model_dir)),
         savings(settings.savings),
         hooks(std::move(its_hooks)),
-        weights(
-            Checkpoint::open(model_dir, config),
-            config,
-            scalar_type(settings.dtype),
-            find_device(settings.device)),
+        weights(Checkpoint::open(model_dir, config), config, scalar_type(settings.dtype), device),
         room(find_room(settings, config, weights)),
         edited_layers(weights, edited_capacity(weights, room)),
-        backend(
-            make_backend(config, weights, settings.operations, room.row_block, hooks.on_progress)),
+        backend(make_backend(
+            config,
+            weights,
+            settings.operations,
+            settings.savings,
+            room.row_block,
+            hooks.on_progress)),
         decoder(config, weights, *backend) {}
 
   /// For a pass through `tree`, which asks for every layer once: those of the pass before are of
@@ -269,6 +295,7 @@ struct Engine::State {
     });
   }
 
+  std::optional<c10::Stream> stream;
   ModelConfig config;
   Savings savings;
   PhaseClock clock;
@@ -283,8 +310,10 @@ struct Engine::State {
 Engine::Engine(
     const std::filesystem::path& model_dir, const EngineSettings& settings, EngineHooks hooks) {
   if (settings.num_threads > 0) at::set_num_threads(settings.num_threads);
-  const c10::InferenceMode inference;
-  state_ = std::make_unique<State>(model_dir, settings, std::move(hooks));
+  const at::Device device = find_device(settings.device);
+  const std::optional<c10::Stream> stream = make_stream(device);
+  const Session session(stream);
+  state_ = std::make_unique<State>(model_dir, settings, std::move(hooks), device, stream);
 }
 
 Engine::~Engine() = default;
@@ -297,7 +326,7 @@ std::string Engine::torch_version() { return TORCH_VERSION; }
 
 std::vector<std::vector<std::vector<ContinuationScore>>> Engine::loglik(
     std::span<const Variant> variants, std::span<const LoglikRequest> requests) {
-  const c10::InferenceMode inference;
+  const Session session(state_->stream);
   for (size_t i = 0; i < requests.size(); ++i) {
     if (requests[i].continuations.empty()) {
       bad_input("request " + std::to_string(i), "no continuations");
@@ -317,7 +346,7 @@ std::vector<std::vector<Generation>> Engine::generate(
     std::span<const Variant> variants,
     std::span<const GenerationRequest> requests,
     const Tokenizer& tokenizer) {
-  const c10::InferenceMode inference;
+  const Session session(state_->stream);
   for (size_t i = 0; i < requests.size(); ++i) {
     const auto num_new = static_cast<size_t>(std::max(0, requests[i].max_new_tokens));
     state_->require_ids(requests[i].prompt, std::max(num_new, requests[i].solution.size()), i);
@@ -339,7 +368,7 @@ std::vector<std::vector<Generation>> Engine::generate(
 
 std::vector<std::pair<int32_t, float>> Engine::next_token(
     const Variant& variant, std::span<const int32_t> ids, int32_t count) {
-  const c10::InferenceMode inference;
+  const Session session(state_->stream);
   state_->require_ids(ids, 0, 0);
   const std::vector<int32_t> sequence(ids.begin(), ids.end());
   const std::span<const Variant> variants(&variant, 1);

@@ -32,8 +32,9 @@ class LmHead {
   /// [vocab]: log-probabilities after one row.
   virtual std::vector<float> logprobs(const at::Tensor& hidden) const = 0;  // [1, hidden]
 
-  /// [rows]: the arg-max of the float32 logits, ties by lowest id; -1 where no logit is a number.
-  virtual std::vector<int32_t> greedy(const at::Tensor& hidden) const = 0;  // [rows, hidden]
+  /// The arg-max of the float32 logits, ties by lowest id; -1 where no logit is a number: =>
+  /// [rows], int32, on the device of `hidden` [rows, hidden].
+  virtual at::Tensor greedy(const at::Tensor& hidden) const = 0;
 };
 
 }  // namespace prune_sweep

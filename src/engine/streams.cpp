@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
 namespace prune_sweep {
@@ -52,12 +53,64 @@ class StreamRun {
       const LayerWeights weights = effect.changes_weights
                                        ? edited_layer_(*edit)
                                        : decoder_.weights().layer(static_cast<int32_t>(layer));
-      for (const int64_t index : group) {
-        const auto branch = static_cast<size_t>(index);
-        after[branch] = run_branch(layer, branch, weights, effect);
+      const auto together = static_cast<size_t>(num_together(layer));
+      for (size_t first = 0; first < group.size(); first += together) {
+        const auto some = std::span(group).subspan(first, std::min(together, group.size() - first));
+        if (some.size() == 1) {
+          const auto branch = static_cast<size_t>(some.front());
+          after[branch] = run_branch(layer, branch, weights, effect);
+        } else {
+          run_branches(layer, some, weights, effect, after);
+        }
       }
     }
     hidden_ = std::move(after);
+  }
+
+  /// How many branches with the same weights go through a layer as one matrix. A device has more
+  /// to do at once, and less to be told; on a CPU it would only cost copies.
+  int64_t num_together(size_t layer) const {
+    constexpr int64_t kEnoughRows = 16384;
+    const bool is_last = layer + 1 == tree_.levels.size();
+    if (is_last || !decoder_.backend().is_queued()) return 1;
+    return std::max<int64_t>(1, kEnoughRows / packed_.num_rows());
+  }
+
+  /// Fills `after` for these branches.
+  void run_branches(
+      size_t layer,
+      std::span<const int64_t> branches,
+      const LayerWeights& weights,
+      const EditEffect& effect,
+      std::vector<at::Tensor>& after) {
+    std::vector<at::Tensor> states;
+    std::vector<at::Tensor> cos(branches.size(), rope_.cos);
+    std::vector<at::Tensor> sin(branches.size(), rope_.sin);
+    for (const int64_t branch : branches) {
+      const auto from = static_cast<size_t>(tree_.levels[layer][static_cast<size_t>(branch)].from);
+      states.push_back(--uses_left_[from] == 0 ? std::exchange(hidden_[from], {}) : hidden_[from]);
+    }
+    at::Tensor all = at::cat(states);
+    states.clear();
+    const int64_t rows = packed_.num_rows();
+    const auto attend = [&](const Qkv& qkv) {
+      std::vector<at::Tensor> attended;
+      for (size_t i = 0; i < branches.size(); ++i) {
+        const auto part = [&](const at::Tensor& of_all) {
+          return of_all.narrow(0, static_cast<int64_t>(i) * rows, rows);
+        };
+        attended.push_back(kv_.attend_prompts(
+            layer,
+            static_cast<size_t>(branches[i]),
+            {part(qkv.q), part(qkv.k), part(qkv.v)},
+            Queries::kAllRows));
+      }
+      return at::cat(attended);
+    };
+    decoder_.run_layer(weights, effect, all, {at::cat(cos), at::cat(sin)}, attend);
+    for (size_t i = 0; i < branches.size(); ++i) {
+      after[static_cast<size_t>(branches[i])] = all.narrow(0, static_cast<int64_t>(i) * rows, rows);
+    }
   }
 
   at::Tensor run_branch(

@@ -171,15 +171,16 @@ std::vector<float> TileHead::logprobs(const at::Tensor& hidden) const {
   return values;
 }
 
-std::vector<int32_t> TileHead::greedy(const at::Tensor& hidden) const {
-  std::vector<int32_t> ids;
+at::Tensor TileHead::greedy(const at::Tensor& hidden) const {
+  at::Tensor ids = at::empty({hidden.size(0)}, at::kInt);
+  int32_t* next = ids.data_ptr<int32_t>();
   for (int64_t begin = 0; begin < hidden.size(0); begin += kRowsAtOnce) {
     const int64_t count = std::min(kRowsAtOnce, hidden.size(0) - begin);
     const auto states = scan(
         hidden.narrow(0, begin, count),
         LogitsUse::kGreedy,
         [](const float*, int64_t, int64_t, int64_t, int64_t) {});
-    for (const RowState& state : states) ids.push_back(state.top_id);
+    for (const RowState& state : states) *next++ = state.top_id;
   }
   return ids;
 }

@@ -23,7 +23,7 @@ class TileHead final : public LmHead {
   std::vector<Score> score(
       const at::Tensor& hidden, std::span<const Target> targets) const override;
   std::vector<float> logprobs(const at::Tensor& hidden) const override;
-  std::vector<int32_t> greedy(const at::Tensor& hidden) const override;
+  at::Tensor greedy(const at::Tensor& hidden) const override;
 
  private:
   struct RowState;

@@ -8,6 +8,11 @@
 
 namespace prune_sweep {
 
+struct TileKv::Rows final : GeneratedRows {
+  size_t layer = 0;
+  std::vector<GeneratedRow> rows;
+};
+
 TileKv::TileKv(
     const PackedRows& packed,
     const std::vector<int64_t>& wanted_rows,
@@ -41,20 +46,32 @@ void TileKv::reserve_generated(int64_t num_slots, int64_t capacity) {
   capacity_ = capacity;
 }
 
+std::unique_ptr<GeneratedRows> TileKv::tell_rows(
+    size_t layer, const std::vector<GeneratedRow>& rows) const {
+  auto told = std::make_unique<Rows>();
+  told->layer = layer;
+  told->rows = rows;
+  return told;
+}
+
 at::Tensor TileKv::attend_generated(
-    size_t layer, const std::vector<GeneratedRow>& rows, const Qkv& qkv) {
+    const GeneratedRows& rows, const at::Tensor& positions, const Qkv& qkv) {
+  const auto& told = static_cast<const Rows&>(rows);
+  const size_t layer = told.layer;
   std::optional<GeneratedKv>& generated = generated_[layer];
   if (!generated) generated.emplace(num_slots_, capacity_, qkv.k);
+  const int32_t* position = positions.const_data_ptr<int32_t>();
   std::vector<GeneratedKv::Place> places;
   std::vector<StoredRow> stored;
-  for (const GeneratedRow& row : rows) {
-    places.push_back({row.slot, row.num_before});
+  for (const GeneratedRow& row : told.rows) {
+    const int64_t num_before = *position++ - row.prompt_len;
+    places.push_back({row.slot, num_before});
     stored.push_back(
         {.prompts = &kept_[layer][row.branch],
          .run = row.run,
          .prompt_len = row.prompt_len,
          .slot = row.slot,
-         .num_generated = row.num_before + 1});
+         .num_generated = num_before + 1});
   }
   generated->put(places, qkv.k, qkv.v);
   return attend_stored(qkv.q, stored, kept_layout_, *generated);

@@ -27,10 +27,14 @@ class TileKv final : public UnitKv {
 
   at::Tensor attend_prompts(size_t layer, size_t branch, const Qkv& qkv, Queries queries) override;
   void reserve_generated(int64_t num_slots, int64_t capacity) override;
+  std::unique_ptr<GeneratedRows> tell_rows(
+      size_t layer, const std::vector<GeneratedRow>& rows) const override;
   at::Tensor attend_generated(
-      size_t layer, const std::vector<GeneratedRow>& rows, const Qkv& qkv) override;
+      const GeneratedRows& rows, const at::Tensor& positions, const Qkv& qkv) override;
 
  private:
+  struct Rows;
+
   KvLayout layout_;
   KvLayout kept_layout_;
   std::vector<QueryRun> all_queries_;

@@ -6,6 +6,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "prune_sweep/model/model_config.hpp"
@@ -24,16 +25,18 @@ struct Qkv {
   at::Tensor v;  // [rows, kv_heads, head_dim]
 };
 
-/// What one row of generated text reads: its prompt, then what was generated so far, itself
-/// included.
+/// Which prompt a row of generated text reads, and where its own keys and values are.
 struct GeneratedRow {
   size_t branch = 0;  ///< of the layer, whose prompts it reads
   int64_t run = 0;    ///< of the prompt among the unit's sequences
   int64_t prompt_len = 0;
-  int64_t slot = 0;        ///< where its own keys and values are
-  int64_t num_before = 0;  ///< generated tokens in the slot, itself not included
+  int64_t slot = 0;
+};
 
-  bool operator==(const GeneratedRow&) const = default;
+/// Such rows in one layer, as a UnitKv wants them told.
+class GeneratedRows {
+ public:
+  virtual ~GeneratedRows() = default;
 };
 
 /// Of keys and values of one row in one layer.
@@ -54,10 +57,17 @@ class UnitKv {
   /// Makes room for `capacity` generated tokens in each of `num_slots` slots.
   virtual void reserve_generated(int64_t num_slots, int64_t capacity) = 0;
 
-  /// Stores keys and values of one token of each row, and attends for these tokens: => [rows, heads
-  /// * head_dim]. Precondition: prompts are kept, and there is room.
+  /// What attend_generated() is to be told of rows that go through a layer together, as often as
+  /// they do.
+  virtual std::unique_ptr<GeneratedRows> tell_rows(
+      size_t layer, const std::vector<GeneratedRow>& rows) const = 0;
+
+  /// Stores keys and values of one token of each row, and attends for these tokens to the prompt,
+  /// to what was generated before, and to itself: => [rows, heads * head_dim]. `positions` [rows],
+  /// int32, are those of the tokens; a slot's first token is the one behind the prompt.
+  /// Preconditions: `rows` is its own; prompts are kept, and there is room.
   virtual at::Tensor attend_generated(
-      size_t layer, const std::vector<GeneratedRow>& rows, const Qkv& qkv) = 0;
+      const GeneratedRows& rows, const at::Tensor& positions, const Qkv& qkv) = 0;
 };
 
 }  // namespace prune_sweep

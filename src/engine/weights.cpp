@@ -56,6 +56,39 @@ at::Tensor as_tensor(const TensorView& view) {
 
 }  // namespace
 
+at::Tensor adjoining(const std::vector<at::Tensor>& parts) {
+  const at::Tensor& first = parts.front();
+  int64_t rows = 0;
+  int64_t end = first.defined() ? first.storage_offset() : 0;
+  for (const at::Tensor& part : parts) {
+    const bool goes_on = part.defined() && part.is_contiguous() && part.is_alias_of(first) &&
+                         part.storage_offset() == end;
+    if (!goes_on) return {};
+    end += part.numel();
+    rows += part.size(0);
+  }
+  std::vector<int64_t> shape = first.sizes().vec();
+  shape.front() = rows;
+  return first.as_strided(shape, first.strides());
+}
+
+void adjoin(LayerWeights& weights) {
+  const auto put_together = [](const std::vector<at::Tensor*>& parts) {
+    if (!parts.front()->defined()) return;
+    std::vector<at::Tensor> tensors;
+    for (const at::Tensor* part : parts) tensors.push_back(*part);
+    const at::Tensor all = at::cat(tensors);
+    int64_t first = 0;
+    for (at::Tensor* part : parts) {
+      *part = all.narrow(0, first, part->size(0));
+      first += part->size(0);
+    }
+  };
+  put_together({&weights.q, &weights.k, &weights.v});
+  put_together({&weights.q_bias, &weights.k_bias, &weights.v_bias});
+  put_together({&weights.gate, &weights.up});
+}
+
 Weights::Weights(
     Checkpoint checkpoint, const ModelConfig& config, at::ScalarType dtype, at::Device device)
     : checkpoint_(std::move(checkpoint)), dtype_(dtype), device_(device) {
@@ -78,6 +111,7 @@ Weights::Weights(
       weights.k_bias = load_part("self_attn.k_proj.bias");
       weights.v_bias = load_part("self_attn.v_proj.bias");
     }
+    if (!device.is_cpu()) adjoin(weights);
     layers_.push_back(std::move(weights));
   }
 }

@@ -30,6 +30,12 @@ struct LayerWeights {
   at::Tensor down;                    // [hidden, intermediate]
 };
 
+/// Weights that are multiplied by the same rows: q, k, v (and their biases) and gate, up, where
+/// they lie one behind the other, as one tensor; undefined otherwise.
+at::Tensor adjoining(const std::vector<at::Tensor>& parts);
+/// Puts them one behind the other.
+void adjoin(LayerWeights& weights);
+
 /// A linear weight of a layer: where it is in LayerWeights and in the checkpoint.
 struct LinearWeight {
   at::Tensor LayerWeights::*member;

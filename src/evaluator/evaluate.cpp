@@ -58,25 +58,15 @@ uint8_t greedy_mask(const std::vector<ContinuationScore>& scores) {
   return mask;
 }
 
-LoglikRequest loglik_request(const Tokenizer& tokenizer, const Question& question) {
-  LoglikRequest request{tokenizer.encode(question.prompt), {}};
-  for (const std::string& choice : question.choices) {
-    request.continuations.push_back(
-        continuation_ids(tokenizer, question.prompt, request.context.size(), choice));
-  }
-  return request;
-}
-
-GenerationRequest generation_request(
-    const Tokenizer& tokenizer,
-    const Benchmark& benchmark,
-    const Question& question,
-    int32_t max_new_tokens) {
-  GenerationRequest request{
-      tokenizer.encode(question.prompt), max_new_tokens, benchmark.stop_strings(), {}};
-  request.solution =
-      continuation_ids(tokenizer, question.prompt, request.prompt.size(), question.solution);
-  return request;
+/// The request under `key`, made when it is first asked for. There is room for those of all
+/// questions that benchmarks have.
+template <typename Asked, typename Make>
+const auto& ask(Asked& asked, const typename Asked::key_type& key, Make make) {
+  constexpr size_t kMostRequests = 1 << 15;
+  const auto found = asked.find(key);
+  if (found != asked.end()) return found->second;
+  if (asked.size() >= kMostRequests) asked.clear();
+  return asked.emplace(key, make()).first->second;
 }
 
 }  // namespace
@@ -122,13 +112,41 @@ Result Evaluator::evaluate(const Lease& lease) {
   return result;
 }
 
+LoglikRequest Evaluator::loglik_request(const Benchmark& benchmark, int32_t question) {
+  return ask(asked_loglik_, {&benchmark, question}, [&] {
+    const Tokenizer& tokenizer = inputs_.tokenizer;
+    const Question& asked = question_at(benchmark, question);
+    LoglikRequest request{tokenizer.encode(asked.prompt), {}};
+    for (const std::string& choice : asked.choices) {
+      request.continuations.push_back(
+          continuation_ids(tokenizer, asked.prompt, request.context.size(), choice));
+    }
+    return request;
+  });
+}
+
+GenerationRequest Evaluator::generation_request(const Benchmark& benchmark, int32_t question) {
+  return ask(asked_generation_, {&benchmark, question}, [&] {
+    const Tokenizer& tokenizer = inputs_.tokenizer;
+    const Question& asked = question_at(benchmark, question);
+    GenerationRequest request{
+        tokenizer.encode(asked.prompt),
+        inputs_.job.benchmarks.front().max_new_tokens,
+        benchmark.stop_strings(),
+        {}};
+    request.solution =
+        continuation_ids(tokenizer, asked.prompt, request.prompt.size(), asked.solution);
+    return request;
+  });
+}
+
 std::vector<Record> Evaluator::score_choices(
     const Benchmark& benchmark,
     std::span<const Variant> variants,
     std::span<const int32_t> questions) {
   std::vector<LoglikRequest> requests;
   for (const int32_t index : questions) {
-    requests.push_back(loglik_request(inputs_.tokenizer, question_at(benchmark, index)));
+    requests.push_back(loglik_request(benchmark, index));
   }
   const auto scores = engine_->loglik(variants, requests);
   std::vector<Record> records;
@@ -149,11 +167,9 @@ std::vector<Record> Evaluator::generate_answers(
     const Benchmark& benchmark,
     std::span<const Variant> variants,
     std::span<const int32_t> questions) {
-  const int32_t max_new_tokens = inputs_.job.benchmarks.front().max_new_tokens;
   std::vector<GenerationRequest> requests;
   for (const int32_t index : questions) {
-    requests.push_back(generation_request(
-        inputs_.tokenizer, benchmark, question_at(benchmark, index), max_new_tokens));
+    requests.push_back(generation_request(benchmark, index));
   }
   const auto answers = engine_->generate(variants, requests, inputs_.tokenizer);
   std::vector<Record> records;

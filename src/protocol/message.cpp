@@ -10,7 +10,7 @@ namespace prune_sweep {
 
 namespace {
 
-constexpr uint16_t kProtocolVersion = 5;
+constexpr uint16_t kProtocolVersion = 6;
 constexpr std::array<std::string_view, std::variant_size_v<Message>> kNames{
     "Setup",
     "Ready",
@@ -38,7 +38,13 @@ void fields(Setup& m, Visit visit) {
       m.num_threads,
       m.patience.evaluator_s,
       m.patience.rank_s);
-  visit(m.savings.fork, m.savings.prefix, m.savings.batch_decode, m.savings.row_block);
+  visit(
+      m.savings.fork,
+      m.savings.prefix,
+      m.savings.batch_decode,
+      m.savings.kernels,
+      m.savings.graphs,
+      m.savings.row_block);
 }
 template <typename Visit>
 void fields(Ready& m, Visit visit) {

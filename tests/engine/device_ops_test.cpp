@@ -4,7 +4,9 @@
 
 #include <ATen/ATen.h>
 
+#include <cmath>
 #include <limits>
+#include <vector>
 
 #include "catch.hpp"
 #include "engine/host_kernels.hpp"
@@ -44,14 +46,25 @@ TEST_CASE("the kernels turn heads as plain operations do, with a norm before it 
   at::manual_seed(2);
   for (const at::ScalarType type : kTypes) {
     for (const bool has_norm : {false, true}) {
-      CAPTURE(c10::toString(type), has_norm);
-      const at::Tensor x = at::randn({6, 3, 16}).to(type);
-      const at::Tensor angles = at::randn({6, 8});
-      const Rope rope{angles.cos().to(type), angles.sin().to(type)};
-      RowNorm norm{{}, 1e-6};
-      if (has_norm) norm.weight = at::randn({16}).to(type);
-      const at::Tensor expected = kPlain.norm_and_rotate(x, {norm, rope});
-      CHECK(is_close(kKernels.norm_and_rotate(x.clone(), {norm, rope}), expected));
+      for (const int64_t q_heads : {0, 3, 5}) {
+        CAPTURE(c10::toString(type), has_norm, q_heads);
+        // Rows lie apart: there is something else behind the heads of each.
+        const at::Tensor wide = at::randn({6, 7, 16}).to(type);
+        const at::Tensor angles = at::randn({6, 8});
+        HeadTurns turns{
+            q_heads, {{}, 1e-6}, {{}, 1e-6}, {angles.cos().to(type), angles.sin().to(type)}};
+        if (has_norm) {
+          turns.q_norm.weight = at::randn({16}).to(type);
+          turns.k_norm.weight = at::randn({16}).to(type);
+        }
+        const at::Tensor expected = wide.clone();
+        kPlain.turn_heads(expected.narrow(1, 0, 5), turns);
+        const at::Tensor turned = wide.clone();
+        kKernels.turn_heads(turned.narrow(1, 0, 5), turns);
+        CHECK(is_close(turned, expected));
+        CHECK(at::equal(turned.narrow(1, 5, 2), wide.narrow(1, 5, 2)));
+        CHECK_FALSE(at::equal(turned.narrow(1, 0, 5), wide.narrow(1, 0, 5)));
+      }
     }
   }
 }
@@ -59,10 +72,13 @@ TEST_CASE("the kernels turn heads as plain operations do, with a norm before it 
 TEST_CASE("the kernels gate as plain operations do") {
   at::manual_seed(3);
   for (const at::ScalarType type : kTypes) {
+    CAPTURE(c10::toString(type));
     const at::Tensor gate = (at::randn({9, 31}) * 4).to(type);
     const at::Tensor up = at::randn({9, 31}).to(type);
-    CAPTURE(c10::toString(type));
-    CHECK(is_close(kKernels.silu_mul(gate, up), kPlain.silu_mul(gate, up)));
+    const at::Tensor expected = kPlain.silu_mul(gate, up);
+    CHECK(is_close(kKernels.silu_mul(gate, up), expected));
+    const at::Tensor both = at::cat({gate, up}, 1);
+    CHECK(is_close(kKernels.silu_mul(both.narrow(1, 0, 31), both.narrow(1, 31, 31)), expected));
   }
 }
 
@@ -77,9 +93,36 @@ TEST_CASE("the kernels merge two parts of attention as plain operations do") {
     // One query reads nothing of the first part.
     a.log_sum.select(1, 2).fill_(-std::numeric_limits<float>::infinity());
     const Attended b = random();
-    const Attended merged = kKernels.merge(a, b);
-    CHECK(is_close(merged.values, kPlain.merge(a, b).values));
-    CHECK(is_close(merged.log_sum, kPlain.merge(a, b).log_sum));
-    CHECK(at::equal(merged.values.select(0, 2), b.values.select(0, 2)));
+    const Attended expected = plain::merge(a, b);
+    for (const DeviceOps& ops : {kPlain, kKernels}) {
+      Attended merged{a.values.clone(), a.log_sum.clone()};
+      ops.merge(merged, b);
+      CHECK(is_close(merged.values, expected.values));
+      CHECK(is_close(merged.log_sum, expected.log_sum));
+      CHECK(at::equal(merged.values.select(0, 2), b.values.select(0, 2)));
+    }
   }
+}
+
+TEST_CASE("the kernel of logits finds the lowest of the largest, and the sum of all") {
+  at::manual_seed(5);
+  const float infinity = std::numeric_limits<float>::infinity();
+  at::Tensor logits = at::randn({6, 41}) * 3;
+  logits.select(1, 7).fill_(50);
+  logits.select(1, 30).fill_(50);
+  logits[1].fill_(-infinity);
+  logits[2].fill_(std::numeric_limits<float>::quiet_NaN());
+  logits[3][40] = std::numeric_limits<float>::quiet_NaN();
+  logits[4].narrow(0, 0, 40).fill_(-infinity);
+  const LogitStates states = kKernels.scan_logits(logits);
+  const std::vector<int32_t> ids(
+      states.top_id.const_data_ptr<int32_t>(), states.top_id.const_data_ptr<int32_t>() + 6);
+  CHECK(ids == std::vector<int32_t>{7, -1, -1, 7, 40, 7});
+  const at::Tensor log_total = states.top.to(at::kDouble) + states.total.log();
+  const at::Tensor expected = at::logsumexp(logits.to(at::kDouble), {1});
+  for (const int64_t row : {0, 4, 5}) {
+    CHECK(std::abs((log_total[row] - expected[row]).item<double>()) < 1e-5);
+  }
+  CHECK(std::isnan(states.total[2].item<double>()));
+  CHECK(std::isnan(states.total[3].item<double>()));
 }

@@ -6,6 +6,7 @@
 
 #include "catch.hpp"
 #include "engine/all_savings.hpp"
+#include "engine/host_kernels.hpp"
 #include "engine/plain/plain_kv.hpp"
 #include "engine/plain_attention.hpp"
 #include "engine/random_model.hpp"
@@ -102,13 +103,14 @@ TEST_CASE("attention in parts is attention to the whole") {
 
 TEST_CASE("generated tokens read their own prompt and what they have stored") {
   at::manual_seed(6);
+  const DeviceOps ops(GENERATE(as<const KernelTable*>{}, nullptr, host_kernels::table()));
   for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
     for (const size_t prefix : {0, 30}) {
       CAPTURE(c10::toString(type), prefix);
       const PackedRows packed = packed_of(prefix, {9, 4, 12});
       // Two streams in the layer.
       const StreamTree tree = tree_of({"", "0 drop-mlp"}, 1);
-      PlainKv kv(packed, {0}, tree, KeepKv::kYes, at::kCPU);
+      PlainKv kv(packed, {0}, tree, KeepKv::kYes, at::kCPU, ops);
       std::vector<Qkv> prompts;
       for (size_t branch = 0; branch < 2; ++branch) {
         prompts.push_back(random_qkv(packed.num_rows(), type));
@@ -116,13 +118,15 @@ TEST_CASE("generated tokens read their own prompt and what they have stored") {
       }
       const auto base = static_cast<int64_t>(prefix);
       // The second prompt ends with the prefix where there is one; slots are in no order.
-      std::vector<GeneratedRow> rows{
-          {0, 0, base + 9, 2, 0}, {0, 1, prefix > 0 ? base : 2, 0, 0}, {1, 2, base + 11, 1, 0}};
+      const std::vector<GeneratedRow> rows{
+          {0, 0, base + 9, 2}, {0, 1, prefix > 0 ? base : 2, 0}, {1, 2, base + 11, 1}};
+      const auto told = kv.tell_rows(0, rows);
+      at::Tensor positions = at::tensor({base + 9, prefix > 0 ? base : 2, base + 11}, at::kInt);
       kv.reserve_generated(3, 4);
       std::vector<Qkv> steps;
       for (int64_t step = 0; step < 4; ++step) {
         steps.push_back(random_qkv(std::ssize(rows), type));
-        const at::Tensor attended = kv.attend_generated(0, rows, steps.back());
+        const at::Tensor attended = kv.attend_generated(*told, positions, steps.back());
         for (size_t i = 0; i < rows.size(); ++i) {
           const GeneratedRow& row = rows[i];
           const auto at = static_cast<int64_t>(i);
@@ -141,7 +145,7 @@ TEST_CASE("generated tokens read their own prompt and what they have stored") {
                       steps.back().q.narrow(0, at, 1), stored(&Qkv::k), stored(&Qkv::v))) <
               tolerance(type));
         }
-        for (GeneratedRow& row : rows) ++row.num_before;
+        positions.add_(1);
       }
     }
   }

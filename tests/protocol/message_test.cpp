@@ -225,13 +225,14 @@ TEST_CASE("a message of another version is refused with both versions") {
   for (const std::string& text : {std::string(error.what()), std::get<Refuse>(refused).why}) {
     CHECK_THAT(
         text,
-        ContainsSubstring("version 5") && ContainsSubstring("version 3") &&
+        ContainsSubstring("version 6") && ContainsSubstring("version 3") &&
             ContainsSubstring("same build"));
   }
 }
 
 TEST_CASE("a rank of another version can be told to stop, and says what is understood") {
-  for (const uint16_t version : {uint16_t{3}, uint16_t{4}, uint16_t{5}, uint16_t{6}, uint16_t{900}}) {
+  for (const uint16_t version :
+       {uint16_t{3}, uint16_t{4}, uint16_t{5}, uint16_t{6}, uint16_t{900}}) {
     const std::string stop = ByteWriter().put(version).put(uint16_t{7}).put(uint8_t{1}).take();
     const Message message = decode_from_rank(sealed(stop));
     REQUIRE(std::holds_alternative<Stop>(message));
@@ -241,19 +242,19 @@ TEST_CASE("a rank of another version can be told to stop, and says what is under
   REQUIRE_THROWS_AS(decode_from_rank(encode(Committed{9}) + "x"), Error);
 }
 
-TEST_CASE("the numbers on the wire are those of protocol version 5") {
-  const std::string body = ByteWriter().put(uint16_t{5}).put(uint16_t{6}).put(int32_t{9}).take();
+TEST_CASE("the numbers on the wire are those of protocol version 6") {
+  const std::string body = ByteWriter().put(uint16_t{6}).put(uint16_t{6}).put(int32_t{9}).take();
   const Message message = decode(sealed(body));
   REQUIRE(std::holds_alternative<Committed>(message));
   CHECK(std::get<Committed>(message).unit == 9);
   CHECK(encode(Committed{9}) == sealed(body));
   CHECK(
       encode(Stop{}) ==
-      sealed(ByteWriter().put(uint16_t{5}).put(uint16_t{7}).put(uint8_t{0}).take()));
+      sealed(ByteWriter().put(uint16_t{6}).put(uint16_t{7}).put(uint8_t{0}).take()));
 }
 
 TEST_CASE("an unknown type is refused by its number") {
-  const std::string body = ByteWriter().put(uint16_t{5}).put(uint16_t{12}).take();
+  const std::string body = ByteWriter().put(uint16_t{6}).put(uint16_t{12}).take();
   CHECK_THAT(message_of([&] { decode(sealed(body)); }), ContainsSubstring("unknown type 12"));
 }
 

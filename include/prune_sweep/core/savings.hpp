@@ -16,6 +16,8 @@ struct Savings {
   Use fork = Use::kOn;          ///< variants share the layers before they begin to differ
   Use prefix = Use::kOn;        ///< questions share their common prefix
   Use batch_decode = Use::kOn;  ///< answers are generated together, not one after the other
+  Use kernels = Use::kOn;       ///< a GPU computes with kernels of our own, too
+  Use graphs = Use::kOn;        ///< a GPU is given a step of generation at once
   int32_t row_block = 1024;     ///< rows that go through a sublayer together
 
   bool operator==(const Savings&) const = default;
@@ -30,6 +32,8 @@ inline constexpr std::array kSavingOptions{
     SavingOption{"no-fork", &Savings::fork},
     SavingOption{"no-prefix", &Savings::prefix},
     SavingOption{"no-batch-decode", &Savings::batch_decode},
+    SavingOption{"no-kernels", &Savings::kernels},
+    SavingOption{"no-graphs", &Savings::graphs},
 };
 
 }  // namespace prune_sweep

@@ -2,7 +2,12 @@
 /// Unit to records: the whole worker without MPI and without sockets. The debugger's door.
 #pragma once
 
+#include <cstdint>
+#include <map>
 #include <memory>
+#include <span>
+#include <utility>
+#include <vector>
 
 #include "prune_sweep/engine/engine.hpp"
 #include "prune_sweep/inputs/inputs.hpp"
@@ -32,11 +37,20 @@ class Evaluator {
       std::span<const Variant> variants,
       std::span<const int32_t> questions);
 
+  LoglikRequest loglik_request(const Benchmark& benchmark, int32_t question);
+  GenerationRequest generation_request(const Benchmark& benchmark, int32_t question);
+
+  /// Requests of questions that were asked before: units of other variants ask them again.
+  template <typename Request>
+  using Asked = std::map<std::pair<const Benchmark*, int32_t>, Request>;
+
   double started_s_;
   Inputs inputs_;
   std::string device_;  // "cpu" or "cuda"
   std::unique_ptr<Engine> engine_;
   double load_s_ = 0;
+  Asked<LoglikRequest> asked_loglik_;
+  Asked<GenerationRequest> asked_generation_;
 };
 
 }  // namespace prune_sweep

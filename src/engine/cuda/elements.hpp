@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cmath>
+#include <cstdint>
 
 #ifdef __CUDACC__
 #define PRUNE_SWEEP_DEVICE __host__ __device__ __forceinline__
@@ -55,9 +56,56 @@ PRUNE_SWEEP_DEVICE float log_add(float a, float b) {
   return larger + std::log1p(std::exp(smaller - larger));
 }
 
-/// A weighted value of two parts, of which each was divided by its own sum e^log_sum.
-PRUNE_SWEEP_DEVICE float merged(float a, float log_sum_a, float b, float log_sum_b, float log_sum) {
-  return a * std::exp(log_sum_a - log_sum) + b * std::exp(log_sum_b - log_sum);
+/// By what weighted values of two parts, each divided by its own sum e^log_sum, are multiplied
+/// before they are added (arXiv 2402.05099, section 3.1).
+struct Shares {
+  float first;
+  float second;
+};
+PRUNE_SWEEP_DEVICE Shares shares(float first_log_sum, float second_log_sum) {
+  const float log_sum = log_add(first_log_sum, second_log_sum);
+  return {std::exp(first_log_sum - log_sum), std::exp(second_log_sum - log_sum)};
 }
+
+/// e^(score - top), where nothing has a score yet too.
+PRUNE_SWEEP_DEVICE float power(float score, float top) {
+  return score == -INFINITY ? 0.0F : std::exp(score - top);
+}
+
+/// What is known of some of a row's logits.
+struct Logits {
+  float top;       ///< the largest number, or minus infinity
+  int32_t top_id;  ///< the lowest that has it, or -1
+  double total;    ///< of e^(logit - top); NaN when a logit is none
+
+  PRUNE_SWEEP_DEVICE static Logits none() { return {-INFINITY, -1, 0}; }
+  PRUNE_SWEEP_DEVICE void add(const Logits& other) {
+    const float before = top;
+    const bool is_lower = other.top == top && other.top_id >= 0 && other.top_id < top_id;
+    if (other.top > top || is_lower) {
+      top = other.top;
+      top_id = other.top_id;
+    }
+    total = total * power(before, top) + other.total * power(other.top, top);
+  }
+};
+
+/// The logits that one thread looks at, in ascending order of ids.
+struct LogitScan {
+  float top = -INFINITY;
+  int32_t top_id = -1;
+  float total = 0;
+
+  PRUNE_SWEEP_DEVICE void add(float logit, int32_t id, bool wants_total) {
+    if (logit > top) {
+      total = wants_total ? total * power(top, logit) + 1 : 0;
+      top = logit;
+      top_id = id;
+    } else if (wants_total && logit != -INFINITY) {
+      total += std::exp(logit - top);
+    }
+  }
+  PRUNE_SWEEP_DEVICE Logits result() const { return {top, top_id, total}; }
+};
 
 }  // namespace prune_sweep::elements

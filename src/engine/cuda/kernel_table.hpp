@@ -1,7 +1,8 @@
 /// \file
 /// The kernels of a library of their own, which is loaded where there is a device, as plain
-/// functions. Tensors are contiguous and on the device; a call returns before the work is done, in
-/// the order of its stream. It returns null, or why the work could not be begun.
+/// functions of tasks. Tensors are on the device, and contiguous where no stride is given; a call
+/// returns before the work is done, in the order of its stream. It returns null, or why the work
+/// could not be begun.
 #pragma once
 
 #include <cstdint>
@@ -10,54 +11,124 @@ namespace prune_sweep {
 
 enum class ElementType : int32_t { kBfloat16, kFloat16, kFloat32 };
 
+/// out = x / rms(x) * weight, row by row.
+struct NormTask {
+  const void* x;       // [rows, n]
+  const void* weight;  // [n]
+  void* out;           // [rows, n]
+  int64_t rows;
+  int64_t n;
+  float eps;
+};
+
+/// In place: every head after RMSNorm, unless its weight is null, then turned by its row's angles.
+struct TurnTask {
+  void* x;             // [rows, q_heads + k_heads, head_dim]
+  int64_t row_stride;  ///< elements from row to row of x
+  const void* q_norm;  // [head_dim]
+  const void* k_norm;  // [head_dim]
+  const void* cos;     // [rows, head_dim / 2]
+  const void* sin;     // [rows, head_dim / 2]
+  int64_t rows;
+  int64_t q_heads;
+  int64_t k_heads;
+  int64_t head_dim;
+  float eps;
+};
+
+/// out = SiLU(gate) * up.
+struct GateTask {
+  const void* gate;    // [rows, n]
+  const void* up;      // [rows, n]
+  int64_t row_stride;  ///< elements from row to row of gate and of up
+  void* out;           // [rows, n]
+  int64_t rows;
+  int64_t n;
+};
+
+/// In place: attention to some keys becomes attention to these and others.
+struct MergeTask {
+  void* values;             // [rows, heads, head_dim]
+  float* log_sum;           // [heads, rows]
+  int64_t log_sum_stride;   ///< from head to head
+  const void* more_values;  // [rows, heads, head_dim]
+  const float* more_log_sum;
+  int64_t more_log_sum_stride;
+  int64_t rows;
+  int64_t heads;
+  int64_t head_dim;
+};
+
+/// Attention of one new token a row to its question, to what was generated before it, and to
+/// itself, merged with attention to a prefix; the new keys and values are stored. A row's slot
+/// holds tokens from the end of its prompt on.
+struct GeneratedTask {
+  const void* q;          // [rows, heads, head_dim]
+  const void* k;          // [rows, kv_heads, head_dim]
+  const void* v;          // the same
+  int64_t q_row_stride;   ///< elements from row to row of q
+  int64_t kv_row_stride;  ///< of k and of v
+  const void* prompts_k;  // [any, kv_heads, head_dim]
+  const void* prompts_v;
+  void* slots_k;  // [slots, kv_heads, capacity, head_dim]
+  void* slots_v;
+  int64_t capacity;
+  const int32_t* order;           // [rows]: in which rows are begun
+  const int32_t* positions;       // [rows]: of the new tokens
+  const int32_t* prompt_lens;     // [rows]
+  const int32_t* first_question;  // [rows]: row of prompts_k
+  const int32_t* num_question;    // [rows]
+  const int32_t* slots;           // [rows]
+  const void* prefix_values;      // [rows, heads, head_dim], or null
+  const float* prefix_log_sum;    // [heads, rows]
+  int64_t prefix_log_sum_stride;  ///< from head to head
+  void* out;                      // [rows, heads, head_dim]
+  int64_t rows;
+  int64_t heads;
+  int64_t kv_heads;
+  int64_t head_dim;
+  float scale;
+};
+
+/// What is known of rows of logits: the largest number, its lowest id, and the sum of e^(logit -
+/// top), which is NaN when a logit is none. Without a number the top is minus infinity, its id -1.
+struct LogitsTask {
+  const float* logits;  // [rows, ids]
+  int64_t rows;
+  int64_t ids;
+  float* top;       // [rows]
+  int32_t* top_id;  // [rows]
+  double* total;    // [rows], or null
+};
+
 struct KernelTable {
-  static constexpr int32_t kVersion = 1;
+  static constexpr int32_t kVersion = 2;
   int32_t version;
 
-  /// out = x / rms(x) * weight, row by row: x, out [rows, n], weight [n].
-  const char* (*rms_norm)(
-      ElementType type,
-      const void* x,
-      const void* weight,
-      void* out,
-      int64_t rows,
-      int64_t n,
-      float eps,
-      void* stream);
+  const char* (*rms_norm)(ElementType type, const NormTask& task, void* stream);
+  const char* (*turn_heads)(ElementType type, const TurnTask& task, void* stream);
+  const char* (*silu_mul)(ElementType type, const GateTask& task, void* stream);
+  const char* (*merge)(ElementType type, const MergeTask& task, void* stream);
+  /// See can_attend_generated().
+  const char* (*attend_generated)(ElementType type, const GeneratedTask& task, void* stream);
+  const char* (*scan_logits)(const LogitsTask& task, void* stream);
 
-  /// In place: every head after RMSNorm, unless `weight` [head_dim] is null, then turned by its
-  /// row's angles: x [rows, heads, head_dim], cos and sin [rows, head_dim / 2].
-  const char* (*norm_and_rotate)(
-      ElementType type,
-      void* x,
-      const void* weight,
-      const void* cos,
-      const void* sin,
-      int64_t rows,
-      int64_t heads,
-      int64_t head_dim,
-      float eps,
-      void* stream);
-
-  /// out = SiLU(gate) * up: [count].
-  const char* (*silu_mul)(
-      ElementType type, const void* gate, const void* up, void* out, int64_t count, void* stream);
-
-  /// Attention to the keys of both a and b: values [rows, heads, head_dim], log_sum [heads, rows]
-  /// float32.
-  const char* (*merge)(
-      ElementType type,
-      const void* values_a,
-      const float* log_sum_a,
-      const void* values_b,
-      const float* log_sum_b,
-      void* values,
-      float* log_sum,
-      int64_t rows,
-      int64_t heads,
-      int64_t head_dim,
-      void* stream);
+  /// What is queued between begin and end becomes a graph, which is not run yet: everything in it
+  /// must have run once before. They throw what libtorch throws. Null on a host.
+  void* (*begin_graph)();
+  void (*end_graph)(void* graph);
+  void (*run_graph)(void* graph);
+  /// Waits until the graph has run.
+  void (*delete_graph)(void* graph);
 };
+
+/// Whether the kernel of GeneratedTask is made for such heads: whole loads of 16 bytes, four,
+/// eight, 16 or 32 of them.
+inline bool can_attend_generated(ElementType type, int64_t head_dim) {
+  const int64_t loads = head_dim / (type == ElementType::kFloat32 ? 4 : 8);
+  const bool is_whole = loads * (type == ElementType::kFloat32 ? 4 : 8) == head_dim;
+  return is_whole && (loads == 4 || loads == 8 || loads == 16 || loads == 32);
+}
 
 }  // namespace prune_sweep
 

@@ -2,10 +2,31 @@
 
 #include <ATen/ATen.h>
 
+#include <vector>
+
 #include "engine/plain/plain_kv.hpp"
 #include "engine/row_blocks.hpp"
 
 namespace prune_sweep {
+
+namespace {
+
+/// Products with several weights, side by side: [rows, all of them]. One product where they lie
+/// together. `biases` are undefined where there are none.
+at::Tensor products(
+    const at::Tensor& x,
+    const std::vector<at::Tensor>& weights,
+    const std::vector<at::Tensor>& biases) {
+  const at::Tensor all = adjoining(weights);
+  if (all.defined()) return at::linear(x, all, adjoining(biases));
+  std::vector<at::Tensor> parts;
+  for (size_t i = 0; i < weights.size(); ++i) {
+    parts.push_back(at::linear(x, weights[i], biases[i]));
+  }
+  return at::cat(parts, 1);
+}
+
+}  // namespace
 
 Qkv PlainBackend::make_qkv(
     const LayerWeights& weights, const RotatedRows& rows, const RotatedRows& of_queries) {
@@ -13,19 +34,27 @@ Qkv PlainBackend::make_qkv(
   const auto normed = [&](const at::Tensor& hidden) {
     return ops_.rms_norm(hidden, {weights.input_norm, config_.norm_eps});
   };
-  const auto heads = [&](const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-    return at::linear(x, weight, bias).view({x.size(0), -1, config_.head_dim});
-  };
-  const auto turned = [&](const at::Tensor& x, const at::Tensor& norm, const Rope& rope) {
-    return ops_.norm_and_rotate(x, {{norm, config_.norm_eps}, rope});
+  const auto heads = [&](const at::Tensor& x) { return x.view({x.size(0), -1, config_.head_dim}); };
+  const int64_t num_q = config_.heads;
+  const int64_t num_k = config_.kv_heads;
+  const auto turn = [&](const at::Tensor& q_and_k, int64_t q_heads, const Rope& rope) {
+    const double eps = config_.norm_eps;
+    ops_.turn_heads(q_and_k, {q_heads, {weights.q_norm, eps}, {weights.k_norm, eps}, rope});
   };
   const at::Tensor x = normed(rows.hidden);
-  const bool is_joint = of_queries.hidden.is_same(rows.hidden);
-  const at::Tensor x_of_queries = is_joint ? x : normed(of_queries.hidden);
-  return {
-      turned(heads(x_of_queries, weights.q, weights.q_bias), weights.q_norm, of_queries.rope),
-      turned(heads(x, weights.k, weights.k_bias), weights.k_norm, rows.rope),
-      heads(x, weights.v, weights.v_bias)};
+  if (of_queries.hidden.is_same(rows.hidden)) {
+    const at::Tensor all = heads(products(
+        x, {weights.q, weights.k, weights.v}, {weights.q_bias, weights.k_bias, weights.v_bias}));
+    turn(all.narrow(1, 0, num_q + num_k), num_q, rows.rope);
+    return {
+        all.narrow(1, 0, num_q), all.narrow(1, num_q, num_k), all.narrow(1, num_q + num_k, num_k)};
+  }
+  const at::Tensor q = heads(at::linear(normed(of_queries.hidden), weights.q, weights.q_bias));
+  turn(q, num_q, of_queries.rope);
+  const at::Tensor kv =
+      heads(products(x, {weights.k, weights.v}, {weights.k_bias, weights.v_bias}));
+  turn(kv.narrow(1, 0, num_k), 0, rows.rope);
+  return {q, kv.narrow(1, 0, num_k), kv.narrow(1, num_k, num_k)};
 }
 
 void PlainBackend::add_attention(
@@ -39,7 +68,9 @@ void PlainBackend::add_mlp(const LayerWeights& weights, at::Tensor& hidden) {
     on_progress_();
     at::Tensor rows = hidden.narrow(0, first, count);
     const at::Tensor x = ops_.rms_norm(rows, {weights.mlp_norm, config_.norm_eps});
-    const at::Tensor inner = ops_.silu_mul(at::linear(x, weights.gate), at::linear(x, weights.up));
+    const at::Tensor both = products(x, {weights.gate, weights.up}, {{}, {}});
+    const int64_t width = both.size(1) / 2;
+    const at::Tensor inner = ops_.silu_mul(both.narrow(1, 0, width), both.narrow(1, width, width));
     rows.add_(at::linear(inner, weights.down));
   });
 }
@@ -59,6 +90,12 @@ int64_t PlainBackend::kv_bytes(
     num_rows += std::ssize(level) * packed.num_rows();
   }
   return num_rows * kv_row_bytes(config_, element_bytes_);
+}
+
+std::unique_ptr<StepGraph> PlainBackend::record(const std::function<void()>& queue) const {
+  const KernelTable* kernels = ops_.kernels();
+  if (!device_.is_cuda() || kernels == nullptr || graphs_ == Use::kOff) return nullptr;
+  return std::make_unique<StepGraph>(*kernels, queue, on_progress_);
 }
 
 }  // namespace prune_sweep

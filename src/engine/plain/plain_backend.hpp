@@ -18,12 +18,14 @@ class PlainBackend final : public Backend {
       const ModelConfig& config,
       const Weights& weights,
       const DeviceOps& ops,
+      Use graphs,
       int64_t row_block,
       const std::function<void()>& on_progress)
       : config_(config),
         element_bytes_(static_cast<int64_t>(weights.embedding().element_size())),
         device_(weights.embedding().device()),
         ops_(ops),
+        graphs_(graphs),
         row_block_(row_block),
         on_progress_(on_progress),
         head_(config, weights, ops, on_progress) {}
@@ -44,12 +46,15 @@ class PlainBackend final : public Backend {
       int64_t num_slots,
       int64_t capacity) const override;
   const LmHead& head() const override { return head_; }
+  bool is_queued() const override { return true; }
+  std::unique_ptr<StepGraph> record(const std::function<void()>& queue) const override;
 
  private:
   const ModelConfig& config_;
   int64_t element_bytes_;
   at::Device device_;
   DeviceOps ops_;
+  Use graphs_;
   int64_t row_block_;
   const std::function<void()>& on_progress_;
   PlainHead head_;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "engine/plain/to_device.hpp"
 
@@ -11,7 +12,7 @@ namespace prune_sweep {
 
 namespace {
 
-/// Logits are made in blocks of at most this size.
+/// Without a kernel that takes rows of logits as they are, they are made in blocks of this size.
 constexpr int64_t kIdBlock = 16384;
 constexpr int64_t kRowsAtOnce = 1024;
 
@@ -37,11 +38,14 @@ at::Tensor logits_of(const at::Tensor& x, const at::Tensor& head) {
 
 }  // namespace
 
-struct PlainHead::RowStates {
+/// LogitStates of blocks of ids, one after the other.
+struct PlainHead::RowStates : LogitStates {
   RowStates(int64_t rows, const at::TensorOptions& options)
-      : top(at::full({rows}, kLowest, options.dtype(at::kFloat))),
-        top_id(at::full({rows}, -1, options.dtype(at::kLong))),
-        total(at::zeros({rows}, options.dtype(at::kDouble))) {}
+      : LogitStates{
+            at::full({rows}, kLowest, options.dtype(at::kFloat)),
+            at::full({rows}, -1, options.dtype(at::kInt)),
+            at::zeros({rows}, options.dtype(at::kDouble))} {}
+  explicit RowStates(LogitStates states) : LogitStates(std::move(states)) {}
 
   void add(const at::Tensor& logits, int64_t first_id) {  // [rows, ids]
     const at::Tensor numbers = at::where(logits.isnan(), kLowest, logits);
@@ -55,19 +59,21 @@ struct PlainHead::RowStates {
     const at::Tensor new_top = at::maximum(block_top, top);
     total = total * (top - new_top).to(at::kDouble).exp() +
             (logits - new_top.unsqueeze(1)).exp().sum(1, /*keepdim=*/false, at::kDouble);
-    top_id = at::where(is_larger, block_id, top_id);
+    top_id = at::where(is_larger, block_id, top_id).to(at::kInt);
     top = new_top;
   }
   at::Tensor log_total() const { return top + total.log().to(at::kFloat); }
-
-  at::Tensor top;     // [rows], float32: of the numbers
-  at::Tensor top_id;  // [rows], int64
-  at::Tensor total;   // [rows], float64: of e^(logit - top); NaN when a logit is none
 };
 
 template <typename OnLogits>
 PlainHead::RowStates PlainHead::scan(const at::Tensor& hidden, OnLogits on_logits) const {
   const at::Tensor x = ops_.rms_norm(hidden, {weights_.final_norm(), config_.norm_eps});
+  if (ops_.can_scan_logits()) {
+    on_progress_();
+    const at::Tensor logits = logits_of(x, weights_.head());
+    on_logits(logits, 0);
+    return RowStates(ops_.scan_logits(logits));
+  }
   RowStates states(hidden.size(0), x.options());
   for (int64_t first = 0; first < config_.vocab_size; first += kIdBlock) {
     on_progress_();
@@ -121,15 +127,13 @@ std::vector<float> PlainHead::logprobs(const at::Tensor& hidden) const {
   return floats_to_host(at::cat(blocks) - states.log_total());
 }
 
-std::vector<int32_t> PlainHead::greedy(const at::Tensor& hidden) const {
-  std::vector<int32_t> ids;
+at::Tensor PlainHead::greedy(const at::Tensor& hidden) const {
+  std::vector<at::Tensor> ids;
   for (int64_t begin = 0; begin < hidden.size(0); begin += kRowsAtOnce) {
     const int64_t count = std::min(kRowsAtOnce, hidden.size(0) - begin);
-    const RowStates states =
-        scan(hidden.narrow(0, begin, count), [](const at::Tensor&, int64_t) {});
-    for (const int32_t id : to_host(states.top_id)) ids.push_back(id);
+    ids.push_back(scan(hidden.narrow(0, begin, count), [](const at::Tensor&, int64_t) {}).top_id);
   }
-  return ids;
+  return at::cat(ids);
 }
 
 }  // namespace prune_sweep

@@ -4,11 +4,24 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
+#include <tuple>
 #include <utility>
 
 #include "engine/plain/to_device.hpp"
 
 namespace prune_sweep {
+
+/// Rows in one layer, and on the device what the kernel reads of them.
+struct PlainKv::Rows final : GeneratedRows {
+  Rows(size_t its_layer, std::vector<GeneratedRow> its_rows, VarlenParts its_prefix)
+      : layer(its_layer), rows(std::move(its_rows)), prefix(std::move(its_prefix)) {}
+
+  size_t layer;
+  std::vector<GeneratedRow> rows;
+  VarlenParts prefix;  ///< one part for all neighbours that read the same
+  at::Tensor numbers;  // [5, rows], int32: see attend_generated()
+};
 
 PlainKv::PlainKv(
     const PackedRows& packed,
@@ -30,7 +43,8 @@ PlainKv::PlainKv(
 
 PlainKv::PromptParts PlainKv::parts_of(const std::vector<QueryRun>& queries) const {
   std::vector<VarlenPart> own;
-  std::vector<int64_t> in_sequence;
+  std::vector<Stretch> in_sequence;
+  int64_t num_in_sequence = 0;
   const QueryRun* before = nullptr;
   for (const QueryRun& run : queries) {
     const bool is_prefix = run.run == std::ssize(packed_.sequences);
@@ -47,41 +61,63 @@ PlainKv::PromptParts PlainKv::parts_of(const std::vector<QueryRun>& queries) con
       own.push_back({run.count, first_row, end - packed_.prefix_len});
     }
     before = &run;
-    for (int64_t i = 0; !is_prefix && i < run.count; ++i) in_sequence.push_back(run.first_row + i);
+    if (is_prefix) continue;
+    num_in_sequence += run.count;
+    const bool is_behind = !in_sequence.empty() &&
+                           in_sequence.back().first + in_sequence.back().count == run.first_row;
+    if (is_behind) {
+      in_sequence.back().count += run.count;
+    } else {
+      in_sequence.push_back({run.first_row, run.count});
+    }
   }
-  const VarlenPart prefix{std::ssize(in_sequence), 0, packed_.prefix_len};
+  std::vector<int64_t> indices;
+  if (in_sequence.size() > 1) {
+    for (const auto& [first, count] : in_sequence) {
+      for (int64_t i = 0; i < count; ++i) indices.push_back(first + i);
+    }
+  }
   return {
       VarlenParts(std::move(own), device_),
-      indices_on(device_, in_sequence),
-      VarlenParts({prefix}, device_)};
-}
-
-PlainKv::KeyValues PlainKv::room(int64_t rows, const Qkv& qkv) {
-  const auto make = [&] {
-    return at::empty({rows, qkv.k.size(1), qkv.k.size(2)}, qkv.k.options());
-  };
-  return {make(), make()};
+      std::move(in_sequence),
+      indices_on(device_, indices),
+      VarlenParts({{num_in_sequence, 0, packed_.prefix_len}}, device_)};
 }
 
 at::Tensor PlainKv::attend_prompts(size_t layer, size_t branch, const Qkv& qkv, Queries queries) {
   if (keep_ == KeepKv::kYes) {
     KeyValues& all = prompts_[layer];
     const int64_t rows = packed_.num_rows();
-    if (!all.k.defined()) all = room(num_branches_[layer] * rows, qkv);
+    if (!all.k.defined()) {
+      all.k =
+          at::empty({num_branches_[layer] * rows, qkv.k.size(1), qkv.k.size(2)}, qkv.k.options());
+      all.v = at::empty_like(all.k);
+    }
     all.k.narrow(0, static_cast<int64_t>(branch) * rows, rows).copy_(qkv.k);
     all.v.narrow(0, static_cast<int64_t>(branch) * rows, rows).copy_(qkv.v);
   }
   const PromptParts& parts = queries == Queries::kAllRows ? all_ : wanted_;
-  const Attended own = attend_parts(qkv.q, qkv.k, qkv.v, parts.own, Mask::kCausal);
-  if (packed_.prefix_len > 0 && parts.in_sequence.numel() > 0) {
-    const at::Tensor q = qkv.q.index_select(0, parts.in_sequence);
-    const Attended prefix = attend_parts(q, qkv.k, qkv.v, parts.prefix, Mask::kNone);
-    const Attended in_sequence{
-        own.values.index_select(0, parts.in_sequence),
-        own.log_sum.index_select(1, parts.in_sequence)};
-    own.values.index_copy_(0, parts.in_sequence, ops_.merge(in_sequence, prefix).values);
-  }
+  Attended own = attend_parts(qkv.q, qkv.k, qkv.v, parts.own, Mask::kCausal);
+  if (packed_.prefix_len > 0 && !parts.in_sequence.empty()) merge_prefix(own, qkv, parts);
   return own.values.reshape({qkv.q.size(0), -1});
+}
+
+void PlainKv::merge_prefix(Attended& own, const Qkv& qkv, const PromptParts& parts) const {
+  if (parts.in_sequence.size() == 1) {
+    const auto [first, count] = parts.in_sequence.front();
+    const at::Tensor q = qkv.q.narrow(0, first, count);
+    const Attended prefix = attend_parts(q, qkv.k, qkv.v, parts.prefix, Mask::kNone);
+    own.values = own.values.contiguous();
+    Attended here{own.values.narrow(0, first, count), own.log_sum.narrow(1, first, count)};
+    ops_.merge(here, prefix);
+    return;
+  }
+  const at::Tensor& index = parts.in_sequence_index;
+  const at::Tensor q = qkv.q.index_select(0, index);
+  const Attended prefix = attend_parts(q, qkv.k, qkv.v, parts.prefix, Mask::kNone);
+  Attended here{own.values.index_select(0, index), own.log_sum.index_select(1, index)};
+  ops_.merge(here, prefix);
+  own.values.index_copy_(0, index, here.values);
 }
 
 void PlainKv::reserve_generated(int64_t num_slots, int64_t capacity) {
@@ -89,12 +125,16 @@ void PlainKv::reserve_generated(int64_t num_slots, int64_t capacity) {
   capacity_ = capacity;
 }
 
-PlainKv::GeneratedParts PlainKv::parts_of(const std::vector<GeneratedRow>& rows) const {
-  std::vector<int64_t> stored_at;
-  std::vector<VarlenPart> prefix;  // one for all neighbours that read the same
-  std::vector<VarlenPart> question;
-  std::vector<VarlenPart> generated;
-  std::vector<int64_t> without_question;
+std::unique_ptr<GeneratedRows> PlainKv::tell_rows(
+    size_t layer, const std::vector<GeneratedRow>& rows) const {
+  const auto num_rows = std::ssize(rows);
+  at::Tensor numbers = at::empty({5, num_rows}, at::kInt);
+  int32_t* const order = numbers.data_ptr<int32_t>();
+  int32_t* prompt_len = order + num_rows;
+  int32_t* first_question = prompt_len + num_rows;
+  int32_t* num_question = first_question + num_rows;
+  int32_t* slot = num_question + num_rows;
+  std::vector<VarlenPart> prefix;
   for (const GeneratedRow& row : rows) {
     const int64_t first_row = static_cast<int64_t>(row.branch) * packed_.num_rows();
     const VarlenPart shared{1, first_row, std::min(packed_.prefix_len, row.prompt_len)};
@@ -105,46 +145,96 @@ PlainKv::GeneratedParts PlainKv::parts_of(const std::vector<GeneratedRow>& rows)
     } else {
       prefix.push_back(shared);
     }
-    // A prompt that lies in the prefix altogether has no question: one row stands for it, and
-    // counts for nothing.
-    const int64_t num_rows = row.prompt_len - shared.num_keys;
-    if (num_rows == 0) without_question.push_back(std::ssize(question));
     const int64_t of_run = packed_.sequences[static_cast<size_t>(row.run)].first_row;
-    question.push_back({1, first_row + of_run, std::max<int64_t>(1, num_rows)});
-    generated.push_back({1, row.slot * capacity_, row.num_before + 1});
-    stored_at.push_back(row.slot * capacity_ + row.num_before);
+    *prompt_len++ = static_cast<int32_t>(row.prompt_len);
+    *first_question++ = static_cast<int32_t>(first_row + of_run);
+    *num_question++ = static_cast<int32_t>(row.prompt_len - shared.num_keys);
+    *slot++ = static_cast<int32_t>(row.slot);
   }
-  return {
-      rows,
-      indices_on(device_, stored_at),
-      VarlenParts(std::move(prefix), device_),
-      VarlenParts(std::move(question), device_),
-      indices_on(device_, without_question),
-      VarlenParts(std::move(generated), device_)};
+  // Rows that read the same question, one behind the other: it is then read from a cache.
+  std::iota(order, order + num_rows, 0);
+  std::stable_sort(order, order + num_rows, [&](int32_t a, int32_t b) {
+    const GeneratedRow& of_a = rows[static_cast<size_t>(a)];
+    const GeneratedRow& of_b = rows[static_cast<size_t>(b)];
+    return std::tie(of_a.run, of_a.branch) < std::tie(of_b.run, of_b.branch);
+  });
+  auto told = std::make_unique<Rows>(layer, rows, VarlenParts(std::move(prefix), device_));
+  told->numbers = to_device(numbers, device_);
+  return told;
 }
 
 at::Tensor PlainKv::attend_generated(
-    size_t layer, const std::vector<GeneratedRow>& rows, const Qkv& qkv) {
-  const KeyValues& prompts = prompts_[layer];
-  KeyValues& own = own_[layer];
-  if (!own.k.defined()) own = room(num_slots_ * capacity_, qkv);
-  // Most layers of a step have the rows of the layer before.
-  if (!latest_ || latest_->rows != rows) latest_ = parts_of(rows);
-  const GeneratedParts& parts = *latest_;
-  own.k.index_copy_(0, parts.stored_at, qkv.k);
-  own.v.index_copy_(0, parts.stored_at, qkv.v);
+    const GeneratedRows& rows, const at::Tensor& positions, const Qkv& qkv) {
+  const auto& told = static_cast<const Rows&>(rows);
+  const int64_t num_rows = qkv.q.size(0);
+  if (!ops_.can_attend_generated(qkv.q)) {
+    return attend_in_parts(told, positions, qkv).values.reshape({num_rows, -1});
+  }
+  KeyValues& own = own_[told.layer];
+  if (!own.k.defined()) {
+    own.k = at::empty({num_slots_, qkv.k.size(1), capacity_, qkv.k.size(2)}, qkv.k.options());
+    own.v = at::empty_like(own.k);
+  }
+  const KeyValues& prompts = prompts_[told.layer];
+  Attended prefix;
+  if (packed_.prefix_len > 0) {
+    prefix = attend_parts(qkv.q, prompts.k, prompts.v, told.prefix, Mask::kNone);
+  }
+  const GeneratedReads reads{
+      .prompts_k = prompts.k,
+      .prompts_v = prompts.v,
+      .slots_k = own.k,
+      .slots_v = own.v,
+      .order = told.numbers[0],
+      .positions = positions,
+      .prompt_lens = told.numbers[1],
+      .first_question = told.numbers[2],
+      .num_question = told.numbers[3],
+      .slots = told.numbers[4]};
+  return ops_.attend_generated(qkv, reads, prefix).view({num_rows, -1});
+}
+
+Attended PlainKv::attend_in_parts(const Rows& rows, const at::Tensor& positions, const Qkv& qkv) {
+  const KeyValues& prompts = prompts_[rows.layer];
+  KeyValues& own = own_[rows.layer];
+  if (!own.k.defined()) {
+    own.k = at::empty({num_slots_ * capacity_, qkv.k.size(1), qkv.k.size(2)}, qkv.k.options());
+    own.v = at::empty_like(own.k);
+  }
+  const at::Tensor on_host = positions.cpu();
+  const int32_t* position = on_host.const_data_ptr<int32_t>();
+  std::vector<int64_t> stored_at;
+  std::vector<VarlenPart> question;
+  std::vector<VarlenPart> generated;
+  std::vector<int64_t> without_question;
+  for (const GeneratedRow& row : rows.rows) {
+    // A prompt that lies in the prefix altogether has no question: one row stands for it, and
+    // counts for nothing.
+    const int64_t num_rows = row.prompt_len - std::min(packed_.prefix_len, row.prompt_len);
+    if (num_rows == 0) without_question.push_back(std::ssize(question));
+    const int64_t first_row = static_cast<int64_t>(row.branch) * packed_.num_rows() +
+                              packed_.sequences[static_cast<size_t>(row.run)].first_row;
+    const int64_t num_before = *position++ - row.prompt_len;
+    question.push_back({1, first_row, std::max<int64_t>(1, num_rows)});
+    generated.push_back({1, row.slot * capacity_, num_before + 1});
+    stored_at.push_back(row.slot * capacity_ + num_before);
+  }
+  const at::Tensor index = indices_on(device_, stored_at);
+  own.k.index_copy_(0, index, qkv.k);
+  own.v.index_copy_(0, index, qkv.v);
 
   const auto attend = [&](const VarlenParts& to, const KeyValues& stored) {
     return attend_parts(qkv.q, stored.k, stored.v, to, Mask::kNone);
   };
-  Attended of_question = attend(parts.question, prompts);
-  if (parts.without_question.numel() > 0) {
+  Attended all = attend(VarlenParts(std::move(generated), device_), own);
+  Attended of_question = attend(VarlenParts(std::move(question), device_), prompts);
+  if (!without_question.empty()) {
     of_question.log_sum.index_fill_(
-        1, parts.without_question, -std::numeric_limits<float>::infinity());
+        1, indices_on(device_, without_question), -std::numeric_limits<float>::infinity());
   }
-  Attended all = ops_.merge(of_question, attend(parts.generated, own));
-  if (packed_.prefix_len > 0) all = ops_.merge(all, attend(parts.prefix, prompts));
-  return all.values.reshape({qkv.q.size(0), -1});
+  ops_.merge(all, of_question);
+  if (packed_.prefix_len > 0) ops_.merge(all, attend(rows.prefix, prompts));
+  return all;
 }
 
 }  // namespace prune_sweep

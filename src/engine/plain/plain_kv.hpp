@@ -3,7 +3,7 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
+#include <memory>
 #include <vector>
 
 #include "engine/packed_rows.hpp"
@@ -28,34 +28,34 @@ class PlainKv final : public UnitKv {
 
   at::Tensor attend_prompts(size_t layer, size_t branch, const Qkv& qkv, Queries queries) override;
   void reserve_generated(int64_t num_slots, int64_t capacity) override;
+  std::unique_ptr<GeneratedRows> tell_rows(
+      size_t layer, const std::vector<GeneratedRow>& rows) const override;
   at::Tensor attend_generated(
-      size_t layer, const std::vector<GeneratedRow>& rows, const Qkv& qkv) override;
+      const GeneratedRows& rows, const at::Tensor& positions, const Qkv& qkv) override;
 
  private:
   struct KeyValues {
-    at::Tensor k;  // [any, kv_heads, head_dim]
+    at::Tensor k;
     at::Tensor v;
+  };
+  /// Consecutive rows.
+  struct Stretch {
+    int64_t first = 0;
+    int64_t count = 0;
   };
   /// What queries of the prompts read.
   struct PromptParts {
-    VarlenParts own;         ///< all queries: those of sequences their own rows, others the prefix
-    at::Tensor in_sequence;  // indices of the queries that read the prefix besides
-    VarlenParts prefix;      ///< of these
+    VarlenParts own;  ///< all queries: those of sequences their own rows, others the prefix
+    std::vector<Stretch> in_sequence;  ///< of the queries that read the prefix besides
+    at::Tensor in_sequence_index;      // the same as indices, where it is more than one stretch
+    VarlenParts prefix;                ///< of these
   };
-
-  /// What tokens that are generated read, and where they are stored.
-  struct GeneratedParts {
-    std::vector<GeneratedRow> rows;
-    at::Tensor stored_at;
-    VarlenParts prefix;
-    VarlenParts question;
-    at::Tensor without_question;  // indices of rows whose prompt is all in the prefix
-    VarlenParts generated;
-  };
+  struct Rows;
 
   PromptParts parts_of(const std::vector<QueryRun>& queries) const;
-  GeneratedParts parts_of(const std::vector<GeneratedRow>& rows) const;
-  static KeyValues room(int64_t rows, const Qkv& qkv);
+  void merge_prefix(Attended& own, const Qkv& qkv, const PromptParts& parts) const;
+  /// Without a kernel of our own.
+  Attended attend_in_parts(const Rows& rows, const at::Tensor& positions, const Qkv& qkv);
 
   const PackedRows& packed_;
   at::Device device_;
@@ -64,9 +64,10 @@ class PlainKv final : public UnitKv {
   PromptParts wanted_;
   KeepKv keep_;
   std::vector<int64_t> num_branches_;  // [layers]
-  std::vector<KeyValues> prompts_;     // [layers]: rows of branch after branch
-  std::vector<KeyValues> own_;         // [layers]: slot after slot
-  std::optional<GeneratedParts> latest_;
+  std::vector<KeyValues> prompts_;  // [layers]: [rows of branch after branch, kv_heads, head_dim]
+  /// [layers]: [slots, kv_heads, capacity, head_dim] for the kernel, else [slots * capacity,
+  /// kv_heads, head_dim].
+  std::vector<KeyValues> own_;
   int64_t num_slots_ = 0;
   int64_t capacity_ = 0;
 };

@@ -256,6 +256,7 @@ class MagnitudePruner final : public Pruner {
       prune_tensor(layer, linear, {stretch(layer, linear), weights, copy});
       tensor = copy.to(tensor.device());
     }
+    adjoin(pruned);
     return pruned;
   }
 

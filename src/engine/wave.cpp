@@ -1,0 +1,133 @@
+#include "engine/wave.hpp"
+
+#include <ATen/ATen.h>
+
+#include <utility>
+
+#include "engine/plain/to_device.hpp"
+
+namespace prune_sweep {
+
+namespace {
+
+/// [streams][layers]: through which branch of each layer a stream came.
+std::vector<std::vector<size_t>> trace_paths(const StreamTree& tree) {
+  const size_t num_layers = tree.levels.size();
+  std::vector<std::vector<size_t>> paths(
+      tree.levels.back().size(), std::vector<size_t>(num_layers));
+  for (size_t stream = 0; stream < paths.size(); ++stream) {
+    size_t branch = stream;
+    for (size_t layer = num_layers; layer-- > 0;) {
+      paths[stream][layer] = branch;
+      branch = static_cast<size_t>(tree.levels[layer][branch].from);
+    }
+  }
+  return paths;
+}
+
+}  // namespace
+
+Wave::Wave(
+    const WaveContext& context,
+    std::vector<AnswerRow> rows,
+    const at::Tensor& ids,
+    int64_t num_positions)
+    : context_(context), rows_(std::move(rows)), ids_(ids.clone()) {
+  context_.decoder.reserve_positions(num_positions);
+  at::Tensor positions = at::empty({std::ssize(rows_)}, at::kInt);
+  int32_t* next = positions.data_ptr<int32_t>();
+  for (const AnswerRow& row : rows_) *next++ = static_cast<int32_t>(row.position);
+  positions_ = to_device(positions, ids_.device());
+  make_groups();
+}
+
+void Wave::make_groups() {
+  const StreamTree& tree = context_.tree;
+  const std::vector<std::vector<size_t>> paths = trace_paths(tree);
+  for (size_t layer = 0; layer < tree.levels.size(); ++layer) {
+    const auto edit_of = [&](const AnswerRow& row) {
+      return tree.levels[layer][paths[row.stream][layer]].edit;
+    };
+    for (const std::vector<int64_t>& indices : group_by_edit(rows_, edit_of)) {
+      Group group;
+      group.layer = layer;
+      group.edit = edit_of(rows_[static_cast<size_t>(indices.front())]);
+      const EditEffect effect = effect_of(group.edit ? &*group.edit : nullptr);
+      if (!effect.keeps_attention && !effect.keeps_mlp) continue;
+      if (indices.size() < rows_.size()) group.index = indices_on(ids_.device(), indices);
+      std::vector<GeneratedRow> rows;
+      for (const int64_t index : indices) {
+        const AnswerRow& row = rows_[static_cast<size_t>(index)];
+        rows.push_back(
+            {.branch = paths[row.stream][layer],
+             .run = static_cast<int64_t>(row.request),
+             .prompt_len = row.prompt_len,
+             .slot = row.slot});
+      }
+      if (effect.keeps_attention) group.told = context_.kv->tell_rows(layer, rows);
+      groups_.push_back(std::move(group));
+    }
+  }
+}
+
+std::vector<AnswerRow> Wave::rows_now(const std::vector<int64_t>& indices) const {
+  std::vector<AnswerRow> rows;
+  for (const int64_t index : indices) {
+    rows.push_back(rows_[static_cast<size_t>(index)]);
+    rows.back().position += num_steps_;
+  }
+  return rows;
+}
+
+void Wave::step() {
+  // The first step is computed as it is queued, so that a graph has nothing left to load or to
+  // make.
+  const Backend& backend = context_.decoder.backend();
+  if (num_steps_++ == 1) {
+    is_recorded_ = true;
+    graph_ = backend.record([this] { compute(); });
+    is_recorded_ = false;
+  }
+  if (graph_) {
+    graph_->run();
+  } else {
+    compute();
+  }
+}
+
+void Wave::compute() {
+  at::Tensor hidden;
+  {
+    const InPhase in_decode(context_.clock, Phase::kDecode);
+    hidden = context_.decoder.embed(ids_);
+    const Rope rope = context_.decoder.rope(positions_);
+    for (const Group& group : groups_) run_group(group, rope, hidden);
+  }
+  const InPhase in_head(context_.clock, Phase::kHead);
+  ids_.copy_(context_.decoder.backend().head().greedy(hidden));
+  positions_.add_(1);
+}
+
+void Wave::run_group(const Group& group, const Rope& rope, at::Tensor& hidden) {
+  Decoder& decoder = context_.decoder;
+  const EditEffect effect = effect_of(group.edit ? &*group.edit : nullptr);
+  const LayerWeights weights = effect.changes_weights
+                                   ? context_.edited_layer(*group.edit)
+                                   : decoder.weights().layer(static_cast<int32_t>(group.layer));
+  if (is_recorded_) used_.push_back(weights);
+  const bool is_all = !group.index.defined();
+  const at::Tensor positions = is_all ? positions_ : positions_.index_select(0, group.index);
+  const auto attend = [&](const Qkv& qkv) {
+    return context_.kv->attend_generated(*group.told, positions, qkv);
+  };
+  if (is_all) {
+    decoder.run_layer(weights, effect, hidden, rope, attend);
+    return;
+  }
+  const Rope angles{rope.cos.index_select(0, group.index), rope.sin.index_select(0, group.index)};
+  at::Tensor states = hidden.index_select(0, group.index);
+  decoder.run_layer(weights, effect, states, angles, attend);
+  hidden.index_copy_(0, group.index, states);
+}
+
+}  // namespace prune_sweep

@@ -1,0 +1,82 @@
+/// \file
+/// Answers in the making that are taken a token further together.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "engine/decoder.hpp"
+#include "engine/phase_clock.hpp"
+#include "engine/streams.hpp"
+#include "engine/unit_kv.hpp"
+#include "prune_sweep/core/stream_tree.hpp"
+
+namespace prune_sweep {
+
+/// An answer in the making.
+struct AnswerRow {
+  size_t stream = 0;
+  size_t request = 0;
+  int64_t prompt_len = 0;
+  int64_t slot = 0;      ///< where its keys and values are
+  int64_t position = 0;  ///< of the token that goes in next
+};
+
+/// What all waves of a unit share; it must outlive them.
+struct WaveContext {
+  Decoder& decoder;
+  const EditedLayer& edited_layer;
+  const StreamTree& tree;
+  PhaseClock& clock;
+  UnitKv* kv = nullptr;
+};
+
+class Wave {
+ public:
+  /// `ids` [rows], int32, are the tokens that go in next. No position will reach `num_positions`.
+  Wave(
+      const WaveContext& context,
+      std::vector<AnswerRow> rows,
+      const at::Tensor& ids,
+      int64_t num_positions);
+
+  const std::vector<AnswerRow>& rows() const { return rows_; }
+  /// The tokens that the last step gave, or the first ones; -1 where no logit was a number. A step
+  /// writes there.
+  const at::Tensor& ids() const { return ids_; }
+
+  /// Takes all rows a token further.
+  void step();
+
+  /// The rows of which these are the indices, where they are now.
+  std::vector<AnswerRow> rows_now(const std::vector<int64_t>& indices) const;
+
+ private:
+  /// Rows that go through a layer with the same weights.
+  struct Group {
+    size_t layer = 0;
+    std::optional<Edit> edit;
+    at::Tensor index;  // [rows], undefined when it is all of them
+    std::unique_ptr<GeneratedRows> told;
+  };
+
+  void make_groups();
+  void compute();
+  void run_group(const Group& group, const Rope& rope, at::Tensor& hidden);
+
+  WaveContext context_;
+  std::vector<AnswerRow> rows_;
+  at::Tensor ids_;        // [rows], int32
+  at::Tensor positions_;  // [rows], int32
+  std::vector<Group> groups_;
+  std::vector<LayerWeights> used_;  ///< what the graph reads
+  bool is_recorded_ = false;
+  std::unique_ptr<StepGraph> graph_;
+  int64_t num_steps_ = 0;
+};
+
+}  // namespace prune_sweep
