@@ -32,8 +32,10 @@ def distances(benchmark: Benchmark, reference: str = "baseline") -> pd.DataFrame
     elif benchmark.answer_column:
         frame["answers_changed"] = _texts_changed(benchmark, reference, is_pair)
     for name in ("gold_probability", "gold_loglik"):
-        if name in benchmark.columns:
-            values = benchmark.column(name).astype(np.float64)
+        if name not in benchmark.columns:
+            continue
+        values = benchmark.column(name).astype(np.float64)
+        if np.isfinite(values).any():  # gold solutions may not have been scored
             paired = paired_means(values, values[benchmark.row(reference)])
             frame = frame.join(paired.set_index(frame.index).add_prefix(f"{name}_"))
     return frame

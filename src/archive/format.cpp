@@ -145,7 +145,11 @@ const std::vector<Row>& generation_rows() {
        "1",
        "dimension scale: 0, 1, 2 ..., one more than there are questions"},
       {"questions/gold", kText, "[question]", "1", "the right answer"},
-      {"questions/gold_tokens", "int32", "[question]", "token", "length of the gold solution"},
+      {"questions/gold_tokens",
+       "int32",
+       "[question]",
+       "token",
+       "length of the gold solution; 0 where it is not scored"},
   };
   return kRows;
 }

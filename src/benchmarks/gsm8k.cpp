@@ -128,7 +128,9 @@ class Gsm8k final : public Benchmark {
       for (const uint32_t i : drawn) exemplars.push_back({block(train[i]), train[i].answer});
       question.prompt = make_prompt(style, "", exemplars, block(row));
       question.target = row.answer;
-      question.solution = std::string(style.answer_delimiter()) + row.answer;
+      if (request.gold == GoldSolutions::kScored) {
+        question.solution = std::string(style.answer_delimiter()) + row.answer;
+      }
       question.gold = normalized_answer(row.answer);
       question.doc_json = Json{{"question", row.question}, {"answer", row.answer}}.dump();
       questions_.push_back(std::move(question));

@@ -55,6 +55,7 @@ po::options_description job_options(const std::vector<BenchmarkKeys>& known) {
     add((key + "-shots").c_str(), text("5"));
     if (benchmark.kind == BenchmarkKind::kGeneration) {
       add((key + "-exemplars").c_str(), text("sampled"));
+      add((key + "-gold").c_str(), text("scored"));
     }
   }
   return options;
@@ -330,6 +331,10 @@ std::vector<BenchmarkRequest> read_benchmarks(
           values.text(key + "-exemplars"),
           values.where(key + "-exemplars"),
           {{"sampled", Exemplars::kSampled}, {"fixed", Exemplars::kFixed}});
+      request.gold = choose<GoldSolutions>(
+          values.text(key + "-gold"),
+          values.where(key + "-gold"),
+          {{"scored", GoldSolutions::kScored}, {"skipped", GoldSolutions::kSkipped}});
     } else {
       request.exemplars = Exemplars::kFixed;
     }

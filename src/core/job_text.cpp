@@ -154,7 +154,10 @@ std::string default_job_text(const std::vector<BenchmarkKeys>& known) {
     if (benchmark.kind == BenchmarkKind::kGeneration) {
       text << "# sampled: drawn anew for every question, as lm-evaluation-harness does. fixed: the "
               "first ones.\n"
-           << benchmark.name << "-exemplars = sampled\n";
+           << benchmark.name << "-exemplars = sampled\n"
+           << "# scored: the log-likelihood of every gold solution is taken, too, a tenth of the "
+              "work. skipped: it is not.\n"
+           << benchmark.name << "-gold = scored\n";
     }
   }
   text << "# Questions taken of each subject, always the first: all | a share below 1, rounded up "
@@ -206,7 +209,9 @@ std::string resolved_job_text(const Job& job) {
          << "-shots = " << request.shots << "\n";
     if (request.kind == BenchmarkKind::kGeneration) {
       const bool sampled = request.exemplars == Exemplars::kSampled;
-      text << request.name << "-exemplars = " << (sampled ? "sampled" : "fixed") << "\n";
+      const bool scored = request.gold == GoldSolutions::kScored;
+      text << request.name << "-exemplars = " << (sampled ? "sampled" : "fixed") << "\n"
+           << request.name << "-gold = " << (scored ? "scored" : "skipped") << "\n";
     }
   }
   const BenchmarkRequest& any = job.benchmarks.front();

@@ -134,8 +134,10 @@ GenerationRequest Evaluator::generation_request(const Benchmark& benchmark, int3
         inputs_.job.benchmarks.front().max_new_tokens,
         benchmark.stop_strings(),
         {}};
-    request.solution =
-        continuation_ids(tokenizer, asked.prompt, request.prompt.size(), asked.solution);
+    if (!asked.solution.empty()) {
+      request.solution =
+          continuation_ids(tokenizer, asked.prompt, request.prompt.size(), asked.solution);
+    }
     return request;
   });
 }

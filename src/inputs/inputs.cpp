@@ -58,7 +58,7 @@ BenchmarkPlan plan_benchmark(
         question.gold,
         sha256_hex(question.prompt),
         static_cast<int32_t>(ids.size())};
-    if (generates) {
+    if (!question.solution.empty()) {
       entry.solution_sha256 = sha256_hex(question.solution);
       entry.gold_tokens = static_cast<int32_t>(
           continuation_ids(inputs.tokenizer, question.prompt, ids.size(), question.solution)

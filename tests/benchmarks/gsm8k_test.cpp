@@ -56,6 +56,21 @@ TEST_CASE("a question's exemplars do not depend on how many questions are asked"
   for (size_t i = 0; i < 7; ++i) CHECK(some->questions()[i].prompt == all->questions()[i].prompt);
 }
 
+TEST_CASE("a gold solution that is skipped is still what answers are compared with") {
+  BenchmarkRequest request = request_for("gsm8k");
+  request.selection.limit.value = 3;
+  const auto scored = read_benchmark(request);
+  request.gold = GoldSolutions::kSkipped;
+  const auto skipped = read_benchmark(request);
+  for (size_t i = 0; i < 3; ++i) {
+    CHECK_FALSE(scored->questions()[i].solution.empty());
+    CHECK(skipped->questions()[i].solution.empty());
+    CHECK(skipped->questions()[i].target == scored->questions()[i].target);
+    CHECK(skipped->questions()[i].gold == scored->questions()[i].gold);
+    CHECK(skipped->questions()[i].prompt == scored->questions()[i].prompt);
+  }
+}
+
 TEST_CASE("fixed exemplars are the first train rows, for every question") {
   const TempDir dir;
   dir.write(

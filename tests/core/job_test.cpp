@@ -50,6 +50,7 @@ void check_same(const Job& a, const Job& b) {
     CHECK(a.benchmarks[i].chat.thinking == b.benchmarks[i].chat.thinking);
     CHECK(a.benchmarks[i].shots == b.benchmarks[i].shots);
     CHECK(a.benchmarks[i].exemplars == b.benchmarks[i].exemplars);
+    CHECK(a.benchmarks[i].gold == b.benchmarks[i].gold);
     CHECK(a.benchmarks[i].max_new_tokens == b.benchmarks[i].max_new_tokens);
   }
   CHECK(a.gates.max_invalid == b.gates.max_invalid);
@@ -92,6 +93,7 @@ gsm8k-limit = 50
 mmlu-shots = 3
 gsm8k-shots = 8
 gsm8k-exemplars = fixed
+gsm8k-gold = skipped
 max-new-tokens = 128
 
 [output]
@@ -120,6 +122,7 @@ dir = /runs/one
   CHECK(job.benchmarks[1].selection.limit.value == 50);
   CHECK(job.benchmarks[1].shots == 8);
   CHECK(job.benchmarks[1].exemplars == Exemplars::kFixed);
+  CHECK(job.benchmarks[1].gold == GoldSolutions::kSkipped);
   CHECK(job.benchmarks[1].max_new_tokens == 128);
   CHECK(job.output_dir == "/runs/one");
 }
@@ -239,6 +242,7 @@ TEST_CASE("bad jobs are refused with file, key and reason") {
       {"[benchmarks]\nmmlu-shots=5.0", {"benchmarks.mmlu-shots=5.0", "whole number"}},
       {"[benchmarks]\nmax-new-tokens=0", {"benchmarks.max-new-tokens=0", "[1, 100000]"}},
       {"[benchmarks]\ngsm8k=g\ngsm8k-exemplars=none", {"gsm8k-exemplars=none", "sampled, fixed"}},
+      {"[benchmarks]\ngsm8k=g\ngsm8k-gold=none", {"gsm8k-gold=none", "scored, skipped"}},
       {"[model]\nnonsense", {"nonsense"}},
       {"[model\ndtype=float32", {"[model"}},
       {"[model]\ndevice=\x1b[2J", {R"(\x1b[2J)"}},
@@ -363,6 +367,7 @@ TEST_CASE("the default job is a job, and its keys are all there are") {
         "gsm8k-limit",
         "gsm8k-shots",
         "gsm8k-exemplars",
+        "gsm8k-gold",
         "limit",
         "sample",
         "seed",
@@ -402,6 +407,7 @@ TEST_CASE("a resolved job is the same job, wherever it is read") {
       {"--benchmarks.gsm8k=/g", "--benchmarks.gsm8k-limit=7", "--benchmarks.gsm8k-shots=0"},
       {"--benchmarks.gsm8k=/g", "--benchmarks.gsm8k-exemplars=fixed"},
       {"--benchmarks.gsm8k=/g", "--benchmarks.gsm8k-exemplars=sampled"},
+      {"--benchmarks.gsm8k=/g", "--benchmarks.gsm8k-gold=skipped"},
       {"--benchmarks.gsm8k=/g", "--benchmarks.max-new-tokens=33", "--benchmarks.mmlu-shots=1000"},
   };
   for (const Overrides& overrides : table) {

@@ -133,24 +133,23 @@ def padded_batches(options):
         some = lengths[first:first + options.batch]
         ids = torch.randint(1000, 50000, (len(some), some[0]), generator=generator)
         mask = torch.arange(some[0]) >= some[0] - torch.tensor(some)[:, None]
-        yield ids.cuda(), mask.long().cuda()
+        yield ids.to(options.device), mask.long().to(options.device)
 
 
 def on_device(options):
     import transformers
 
-    return transformers.AutoModelForCausalLM.from_pretrained(options.model, dtype=torch.bfloat16).eval().cuda()
+    return transformers.AutoModelForCausalLM.from_pretrained(options.model, dtype=torch.bfloat16).eval().to(options.device)
 
 
 def timed_batches(options, warm_up, answer):
+    """Seconds of answers, each of which ends on the host."""
     batches = list(padded_batches(options))
     with torch.inference_mode():
         warm_up(*batches[0])  # what is compiled or loaded at the first call
-        torch.cuda.synchronize()
         start = time.monotonic()
         for batch in batches:
             answer(*batch)
-        torch.cuda.synchronize()
         return {"elapsed_s": time.monotonic() - start}
 
 
@@ -158,7 +157,7 @@ def loglik(options):
     """Seconds of transformers for the log-probabilities of four answers after every prompt: of the last position alone, or
     of all of them, as lm-evaluation-harness computes them."""
     model = on_device(options)
-    answers = torch.tensor([362, 425, 356, 422], device="cuda")
+    answers = torch.tensor([362, 425, 356, 422], device=options.device)
 
     def answer(ids, mask):
         logits = model(ids, attention_mask=mask, use_cache=False, logits_to_keep=1 if options.logits == "last" else 0).logits
@@ -202,6 +201,7 @@ def main():
         command.add_argument("--batch", type=int, required=True)
         command.add_argument("--logits", choices=("last", "all"), default="last")
         command.add_argument("--new-tokens", type=int, default=256)
+        command.add_argument("--device", default="cuda")
         command.set_defaults(measure=measure)
     command = commands.add_parser("linear")
     command.add_argument("--rounds", type=int, default=12)

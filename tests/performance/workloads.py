@@ -32,7 +32,8 @@ def mmlu_keys(subject, count, first=0):
 
 def gsm8k_keys(count):
     # The same five examples for every question, which then share them; the harness draws five for each unless told so.
-    return {"benchmarks__gsm8k": DATA / "gsm8k", "benchmarks__gsm8k_ids": f"0-{count - 1}", "benchmarks__gsm8k_exemplars": "fixed",
+    # Gold solutions are not scored, as the harness does not score them.
+    return {"benchmarks__gsm8k": DATA / "gsm8k", "benchmarks__gsm8k_gold": "skipped", "benchmarks__gsm8k_ids": f"0-{count - 1}", "benchmarks__gsm8k_exemplars": "fixed",
             "benchmarks__max_new_tokens": NEW_TOKENS}
 
 

@@ -9,6 +9,7 @@ import subprocess
 import time
 
 import h5py
+import numpy as np
 import pytest
 from programs import BIN, DEMO_JOB, ROOT, SMALL, numeric_data, prune_sweep
 
@@ -269,6 +270,18 @@ def test_samples_have_the_harness_fields(undisturbed):
     generated = prune_sweep("samples", undisturbed, "--benchmark=gsm8k", "--variant=baseline").stdout.splitlines()
     assert len(generated) == 12  # six questions, two filters
     assert {json.loads(line)["filter"] for line in generated} == {"strict-match", "flexible-extract"}
+
+
+def test_gold_solutions_are_left_out_on_request(tmp_path, undisturbed):
+    run = tmp_path / "run"
+    prune_sweep(DEMO_JOB, *SMALL, "--benchmarks.gsm8k-gold=skipped", f"--output.dir={run}")
+    with h5py.File(run / "archive.h5") as file:
+        assert np.isnan(file["benchmarks/gsm8k/gold_loglik"][:]).all()
+        assert not file["benchmarks/gsm8k/questions/gold_tokens"][:].any()
+    ours, theirs = numeric_data(run / "archive.h5"), numeric_data(undisturbed / "archive.h5")
+    differs = {name for name in theirs if ours[name] != theirs[name]}
+    assert {name for name in differs if name.startswith("benchmarks/")} == {
+        "benchmarks/gsm8k/gold_loglik", "benchmarks/gsm8k/questions/gold_tokens"}
 
 
 def test_copies_of_the_baseline_are_computed_by_themselves(tmp_path):

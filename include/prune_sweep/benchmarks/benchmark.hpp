@@ -23,9 +23,10 @@ struct Question {
   std::string prompt;                ///< few-shot exemplars included
   std::vector<std::string> choices;  ///< continuations to score (kMultipleChoice)
   int32_t gold_choice = -1;          ///< index of the right one
-  std::string target;    ///< what the harness calls the target: "1", or the whole gold answer
-  std::string solution;  ///< the target as continuation of the prompt (kGeneration)
-  std::string gold;      ///< short form for tables: the index, or the final number
+  std::string target;  ///< what the harness calls the target: "1", or the whole gold answer
+  std::string
+      solution;      ///< the target as continuation of the prompt (kGeneration), if to be scored
+  std::string gold;  ///< short form for tables: the index, or the final number
   std::string doc_json;  ///< the row as the hub's JSON object, members in the hub's order, compact
 };
 

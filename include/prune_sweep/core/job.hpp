@@ -87,6 +87,10 @@ enum class Exemplars : uint8_t {
   kFixed,    ///< the first ones, the same for all questions
 };
 
+/// Whether the gold solutions of a benchmark that generates are scored, too; lm-evaluation-harness
+/// does not.
+enum class GoldSolutions : uint8_t { kScored, kSkipped };
+
 /// What a job says about one benchmark.
 struct BenchmarkRequest {
   std::string name;
@@ -94,6 +98,7 @@ struct BenchmarkRequest {
   Selection selection;
   int32_t shots = 5;
   Exemplars exemplars = Exemplars::kSampled;
+  GoldSolutions gold = GoldSolutions::kScored;
   int32_t max_new_tokens = 256;
   BenchmarkKind kind = BenchmarkKind::kMultipleChoice;
   Chat chat;
