@@ -2,148 +2,20 @@
 
 #include <algorithm>
 #include <array>
-#include <boost/program_options.hpp>
 #include <charconv>
 #include <cmath>
 #include <fstream>
 #include <set>
 #include <sstream>
 
-#include "core/job_defaults.hpp"
+#include "core/job_values.hpp"
 #include "prune_sweep/core/check.hpp"
 
 namespace prune_sweep {
 
-namespace po = boost::program_options;
 namespace fs = std::filesystem;
 
 namespace {
-
-constexpr const char* kVariantKey = "sweep.variant";
-
-po::options_description job_options(const std::vector<BenchmarkKeys>& known) {
-  po::options_description options;
-  const auto text = [](std::string_view value) {
-    return po::value<std::string>()->default_value(std::string(value));
-  };
-  auto add = options.add_options();
-  add("model.path", text(""));
-  add("model.dtype", text("bfloat16"));
-  add("model.device", text("auto"));
-  add("sweep.layers", text("all"));
-  add("sweep.magnitude", text(kDefaultMagnitudes));
-  add("sweep.magnitude-scope", text("tensor"));
-  add("sweep.magnitude-embedding", text("false"));
-  add("sweep.repeat-baseline", text("0"));
-  add(kVariantKey, po::value<std::vector<std::string>>());
-  add("benchmarks.limit", text("all"));
-  add("benchmarks.sample", text(""));
-  add("benchmarks.seed", text(std::to_string(kDefaultSeed)));
-  add("benchmarks.max-new-tokens", text("256"));
-  add("benchmarks.chat-template", text("none"));
-  add("benchmarks.thinking", text(""));
-  add("gates.max-invalid", text("0.5"));
-  add("gates.max-truncated", text("0.5"));
-  add("gates.max-one-choice", text("0.9"));
-  add("output.dir", text(""));
-  for (const BenchmarkKeys& benchmark : known) {
-    const std::string key = "benchmarks." + benchmark.name;
-    add(key.c_str(), text(""));
-    add((key + "-limit").c_str(), text(""));
-    add((key + "-sample").c_str(), text(""));
-    add((key + "-ids").c_str(), text(""));
-    add((key + "-shots").c_str(), text("5"));
-    if (benchmark.kind == BenchmarkKind::kGeneration) {
-      add((key + "-exemplars").c_str(), text("sampled"));
-      add((key + "-gold").c_str(), text("scored"));
-    }
-  }
-  return options;
-}
-
-/// The text as Boost reads it: no byte order mark, and no lines that begin with `;`, since it knows
-/// only `#`.
-std::string plain_ini(std::string_view text) {
-  if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
-  std::istringstream lines{std::string(text)};
-  std::string plain;
-  for (std::string line; std::getline(lines, line);) {
-    const size_t first = line.find_first_not_of(" \t");
-    if (first == std::string::npos || line[first] != ';') plain += line + '\n';
-  }
-  return plain;
-}
-
-/// The overrides that count: the last one of every key, but all lines of sweep.variant.
-po::parsed_options parse_overrides(
-    const std::vector<std::string>& overrides, const po::options_description& options) {
-  po::parsed_options given =
-      po::command_line_parser(overrides)
-          .options(options)
-          .style(po::command_line_style::allow_long | po::command_line_style::long_allow_adjacent)
-          .run();
-  std::set<std::string> seen;
-  std::vector<po::option> kept;
-  for (auto option = given.options.rbegin(); option != given.options.rend(); ++option) {
-    if (option->string_key.empty()) {
-      bad_input("'" + printable(listed(option->value)) + "'", "is not --section.key=value");
-    }
-    const bool is_last = seen.insert(option->string_key).second;
-    if (is_last || option->string_key == kVariantKey) kept.push_back(*option);
-  }
-  given.options.assign(kept.rbegin(), kept.rend());
-  return given;
-}
-
-std::string key_names(const po::options_description& options) {
-  std::vector<std::string> names;
-  for (const auto& option : options.options()) names.push_back(option->long_name());
-  return listed(names);
-}
-
-/// The values of a job file and its overrides, by key.
-class Values {
- public:
-  Values(
-      const std::string& text,
-      std::string source,
-      const std::vector<std::string>& overrides,
-      const std::vector<BenchmarkKeys>& known)
-      : source_(std::move(source)) {
-    const po::options_description options = job_options(known);
-    try {
-      // What is stored first for a key stays: overrides come before the file.
-      po::store(parse_overrides(overrides, options), values_);
-      std::istringstream file(plain_ini(text));
-      po::store(po::parse_config_file(file, options), values_);
-    } catch (const po::unknown_option& error) {
-      bad_input(
-          source_ + ": " + printable(error.get_option_name()),
-          "unknown key",
-          "Known keys: " + key_names(options) + ".");
-    } catch (const po::error& error) {
-      bad_input(source_, printable(error.what(), 300));
-    }
-  }
-
-  const std::string& text(const std::string& key) const { return values_[key].as<std::string>(); }
-
-  std::vector<std::string> lines(const std::string& key) const {
-    if (values_.count(key) == 0) return {};
-    return values_[key].as<std::vector<std::string>>();
-  }
-
-  /// `jobs/x.ini: sweep.magnitude=140`, the beginning of a message.
-  std::string where(const std::string& key) const {
-    return source_ + ": " + key + "=" + printable(text(key));
-  }
-
-  const std::string& source() const { return source_; }
-
- private:
-  std::string source_;
-  po::variables_map values_;
-};
 
 template <typename Choice>
 Choice choose(
@@ -158,7 +30,7 @@ Choice choose(
   bad_input(where, "must be one of " + listed(names));
 }
 
-int32_t integer_in(const Values& values, const std::string& key, int32_t low, int32_t high) {
+int32_t integer_in(const JobValues& values, const std::string& key, int32_t low, int32_t high) {
   const std::string& text = values.text(key);
   int32_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -170,7 +42,7 @@ int32_t integer_in(const Values& values, const std::string& key, int32_t low, in
   return value;
 }
 
-Limit read_limit(const Values& values, const std::string& key) {
+Limit read_limit(const JobValues& values, const std::string& key) {
   const std::string& text = values.text(key);
   if (text == "all") return {};
   double value = 0;
@@ -184,7 +56,7 @@ Limit read_limit(const Values& values, const std::string& key) {
   return {value};
 }
 
-std::vector<Percent> read_levels(const Values& values) {
+std::vector<Percent> read_levels(const JobValues& values) {
   const std::string key = "sweep.magnitude";
   const std::string& text = values.text(key);
   std::vector<Percent> levels;
@@ -219,7 +91,7 @@ Job::NamedEdits read_named_edits(const std::string& line, const std::string& sou
   return {name, edits};
 }
 
-fs::path path_from(const Values& values, const std::string& key, const fs::path& base) {
+fs::path path_from(const JobValues& values, const std::string& key, const fs::path& base) {
   if (values.text(key).empty()) bad_input(values.source() + ": " + key, "must be given");
   fs::path path = fs::absolute(base / values.text(key)).lexically_normal();
   // RUN/job.ini could not hold it: INI has no quotes.
@@ -235,7 +107,7 @@ fs::path path_from(const Values& values, const std::string& key, const fs::path&
 
 /// The one key of `keys` that says which questions, or none. The first is a limit, which says
 /// nothing against the others where it is `all`.
-std::optional<std::string> one_of(const Values& values, const std::vector<std::string>& keys) {
+std::optional<std::string> one_of(const JobValues& values, const std::vector<std::string>& keys) {
   std::optional<std::string> given;
   for (const std::string& key : keys) {
     if (values.text(key).empty()) continue;
@@ -251,7 +123,7 @@ std::optional<std::string> one_of(const Values& values, const std::vector<std::s
 }
 
 /// `benchmark` is the key of the benchmark; what it says goes before what is said for all.
-Selection read_selection(const Values& values, const std::string& benchmark) {
+Selection read_selection(const JobValues& values, const std::string& benchmark) {
   auto key = one_of(values, {benchmark + "-limit", benchmark + "-sample", benchmark + "-ids"});
   if (!key) {
     key = one_of(values, {"benchmarks.limit", "benchmarks.sample"}).value_or("benchmarks.limit");
@@ -268,7 +140,7 @@ Selection read_selection(const Values& values, const std::string& benchmark) {
   return selection;
 }
 
-Chat read_chat(const Values& values, const BenchmarkKeys& benchmark) {
+Chat read_chat(const JobValues& values, const BenchmarkKeys& benchmark) {
   const std::string template_key = "benchmarks.chat-template";
   const std::string thinking_key = "benchmarks.thinking";
   Chat chat;
@@ -301,7 +173,7 @@ Chat read_chat(const Values& values, const BenchmarkKeys& benchmark) {
   return chat;
 }
 
-double read_share(const Values& values, const std::string& key) {
+double read_share(const JobValues& values, const std::string& key) {
   const std::string& text = values.text(key);
   double share = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), share);
@@ -313,7 +185,7 @@ double read_share(const Values& values, const std::string& key) {
 }
 
 std::vector<BenchmarkRequest> read_benchmarks(
-    const Values& values, const fs::path& base, const std::vector<BenchmarkKeys>& known) {
+    const JobValues& values, const fs::path& base, const std::vector<BenchmarkKeys>& known) {
   std::vector<BenchmarkRequest> requests;
   std::vector<std::string> names;
   for (const BenchmarkKeys& benchmark : known) {
@@ -346,7 +218,7 @@ std::vector<BenchmarkRequest> read_benchmarks(
   return requests;
 }
 
-Job::Sweep read_sweep(const Values& values) {
+Job::Sweep read_sweep(const JobValues& values) {
   Job::Sweep sweep;
   sweep.layers = values.text("sweep.layers");
   if (sweep.layers.find_first_not_of(" \t,") == std::string::npos) {
@@ -425,7 +297,7 @@ Job parse_job(
     const fs::path& base,
     const std::vector<std::string>& overrides,
     const std::vector<BenchmarkKeys>& known) {
-  const Values values(text, source, overrides, known);
+  const JobValues values(text, source, overrides, known);
   Job job;
   job.source = source;
   job.model.path = path_from(values, "model.path", base);

@@ -13,7 +13,7 @@
 #include "engine/kernels.hpp"
 #include "engine/lm_head.hpp"
 #include "engine/packed_rows.hpp"
-#include "engine/plain/step_graph.hpp"
+#include "engine/step_graph.hpp"
 #include "engine/unit_kv.hpp"
 #include "engine/weights.hpp"
 #include "prune_sweep/core/savings.hpp"
@@ -68,8 +68,10 @@ class Backend {
   /// Whether what is asked for is only queued: then the next step of a generation should be, before
   /// the ids of the last one are known here.
   virtual bool is_queued() const { return false; }
-  /// See StepGraph; null where a device has nothing of the kind.
-  virtual std::unique_ptr<StepGraph> record(const std::function<void()>&) const { return nullptr; }
+  /// Records what `queue` queues, which must have run once; null where that cannot be recorded.
+  virtual std::unique_ptr<StepGraph> record(const std::function<void()>& /*queue*/) {
+    return nullptr;
+  }
 };
 
 /// The fastest backend for the device that `weights` are on, or that of plain operations.

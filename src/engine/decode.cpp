@@ -11,7 +11,9 @@
 #include <string_view>
 #include <utility>
 
-#include "engine/plain/to_device.hpp"
+#include "engine/ids_to_host.hpp"
+#include "engine/stop_rule.hpp"
+#include "engine/to_device.hpp"
 #include "engine/wave.hpp"
 
 namespace prune_sweep {
@@ -41,25 +43,6 @@ int64_t stored_tokens(std::span<const GenerationRequest> requests) {
   return most;
 }
 
-/// Text of generated ids. A model may have more rows than its tokenizer has tokens; those have no
-/// text.
-std::string text_of(const std::vector<int32_t>& ids, const Tokenizer& tokenizer) {
-  std::vector<int32_t> known;
-  std::copy_if(ids.begin(), ids.end(), std::back_inserter(known), [&](int32_t id) {
-    return id < tokenizer.vocab_size();
-  });
-  return tokenizer.decode(known, SpecialTokens::kSkip);
-}
-
-/// Where the first of the stop strings begins in `text`, or npos.
-size_t find_stop(std::string_view text, const std::vector<std::string>& until) {
-  size_t first = std::string_view::npos;
-  for (const std::string& stop : until) {
-    if (!stop.empty()) first = std::min(first, text.find(stop));
-  }
-  return first;
-}
-
 class Generator {
  public:
   Generator(
@@ -68,15 +51,16 @@ class Generator {
       const StreamTree& tree,
       std::span<const GenerationRequest> requests,
       const Tokenizer& tokenizer,
-      Use prefix,
+      GenerationSavings savings,
       PhaseClock& clock)
       : decoder_(decoder),
         edited_layer_(edited_layer),
         tree_(tree),
         requests_(requests),
         tokenizer_(tokenizer),
+        graphs_(savings.graphs),
         clock_(clock),
-        packed_(pack_prompts(requests, prefix)),
+        packed_(pack_prompts(requests, savings.prefix)),
         answers_(tree.levels.back().size(), std::vector<Generation>(requests.size())) {}
 
   std::vector<std::vector<Generation>> run() {
@@ -142,7 +126,7 @@ class Generator {
     for (const GenerationRequest& request : requests_) {
       longest_prompt = std::max<int64_t>(longest_prompt, std::ssize(request.prompt));
     }
-    const WaveContext context{decoder_, edited_layer_, tree_, clock_, kv_.get()};
+    const WaveContext context{decoder_, edited_layer_, tree_, clock_, kv_.get(), graphs_};
     wave_.emplace(context, std::move(rows), ids, longest_prompt + stored_tokens(requests_) + 1);
   }
 
@@ -206,7 +190,8 @@ class Generator {
     const std::vector<int32_t>& eos_ids = decoder_.config().eos_ids;
     const bool is_eos = std::find(eos_ids.begin(), eos_ids.end(), id) != eos_ids.end();
     const bool is_full = std::ssize(answer.ids) >= request.max_new_tokens;
-    if (!is_eos && !is_full && !ends_with_stop(answer.ids, request.until)) return false;
+    if (!is_eos && !is_full && !may_end_with_stop(answer.ids, request.until, tokenizer_))
+      return false;
 
     answer.text = text_of(answer.ids, tokenizer_);
     const size_t stop = find_stop(answer.text, request.until);
@@ -217,25 +202,6 @@ class Generator {
     return is_eos || is_full || stop != std::string::npos;
   }
 
-  /// Whether a stop string may end with the last token: a look at the end of the text, which is
-  /// far shorter than all of it.
-  bool ends_with_stop(
-      const std::vector<int32_t>& ids, const std::vector<std::string>& until) const {
-    size_t longest = 0;
-    for (const std::string& stop : until) longest = std::max(longest, stop.size());
-    if (longest == 0) return false;
-    // What is cut off may leave parts of a character, and a space less.
-    constexpr size_t kMargin_bytes = 16;
-    const size_t enough = text_of({ids.back()}, tokenizer_).size() + longest + kMargin_bytes;
-    for (size_t count = std::min<size_t>(ids.size(), 8);; count = std::min(ids.size(), 2 * count)) {
-      const std::string end =
-          text_of({ids.end() - static_cast<std::ptrdiff_t>(count), ids.end()}, tokenizer_);
-      if (count == ids.size() || end.size() >= enough) {
-        return find_stop(end, until) != std::string::npos;
-      }
-    }
-  }
-
   const LmHead& head() const { return decoder_.backend().head(); }
 
   Decoder& decoder_;
@@ -243,6 +209,7 @@ class Generator {
   const StreamTree& tree_;
   std::span<const GenerationRequest> requests_;
   const Tokenizer& tokenizer_;
+  Use graphs_;
   PhaseClock& clock_;
   PackedRows packed_;
   std::vector<std::vector<Generation>> answers_;  // [streams][requests]
@@ -259,9 +226,9 @@ std::vector<std::vector<Generation>> generate_streams(
     const StreamTree& tree,
     std::span<const GenerationRequest> requests,
     const Tokenizer& tokenizer,
-    Use prefix,
+    GenerationSavings savings,
     PhaseClock& clock) {
-  return Generator(decoder, edited_layer, tree, requests, tokenizer, prefix, clock).run();
+  return Generator(decoder, edited_layer, tree, requests, tokenizer, savings, clock).run();
 }
 
 int64_t generation_kv_bytes(

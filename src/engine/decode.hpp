@@ -13,6 +13,12 @@
 
 namespace prune_sweep {
 
+/// What generate_streams() may do.
+struct GenerationSavings {
+  Use prefix = Use::kOn;
+  Use graphs = Use::kOn;  ///< see WaveContext
+};
+
 /// Generates for every stream after the tree's last layer and every request: [streams][requests].
 /// With the tiles' backend the bits of an answer do not depend on the other streams and requests.
 std::vector<std::vector<Generation>> generate_streams(
@@ -21,7 +27,7 @@ std::vector<std::vector<Generation>> generate_streams(
     const StreamTree& tree,
     std::span<const GenerationRequest> requests,
     const Tokenizer& tokenizer,
-    Use prefix,
+    GenerationSavings savings,
     PhaseClock& clock);
 
 /// Bytes of keys and values that generate_streams() would hold.

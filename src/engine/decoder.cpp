@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <vector>
 
-#include "engine/plain/to_device.hpp"
 #include "engine/rope.hpp"
+#include "engine/to_device.hpp"
 
 namespace prune_sweep {
 

@@ -268,7 +268,7 @@ struct Engine::State {
           tree,
           requests,
           tokenizer,
-          savings.prefix,
+          {savings.prefix, keep_edits(tree) == KeepEdits::kYes ? savings.graphs : Use::kOff},
           clock);
     });
   }

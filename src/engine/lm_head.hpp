@@ -11,6 +11,9 @@
 
 namespace prune_sweep {
 
+/// What is wanted of logits: the largest, or also the sum of their powers.
+enum class LogitsUse : uint8_t { kGreedy, kTotal };
+
 class LmHead {
  public:
   /// A token whose log-probability after a row is wanted.

@@ -6,6 +6,8 @@
 #include <span>
 #include <utility>
 
+#include "engine/to_device.hpp"
+
 namespace prune_sweep {
 
 namespace {
@@ -68,7 +70,7 @@ class StreamRun {
   }
 
   /// How many branches with the same weights go through a layer as one matrix. A device has more
-  /// to do at once, and less to be told; on a CPU it would only cost copies.
+  /// to do at once, and less to be told; for tiles it would only cost copies.
   int64_t num_together(size_t layer) const {
     constexpr int64_t kEnoughRows = 16384;
     const bool is_last = layer + 1 == tree_.levels.size();
@@ -160,6 +162,7 @@ std::vector<at::Tensor> run_streams(
   {
     const InPhase in_layers(clock, Phase::kQuestions);
     states = StreamRun(decoder, edited_layer, tree, packed, std::move(wanted_rows), kv).run();
+    wait_for(states.front().device());  // or the time would be that of what comes next
   }
   const double share =
       static_cast<double>(packed.prefix_len) / static_cast<double>(packed.num_rows());

@@ -10,9 +10,6 @@
 
 namespace prune_sweep {
 
-/// What is wanted of logits: the largest, or also the sum of their powers.
-enum class LogitsUse : uint8_t { kGreedy, kTotal };
-
 class TileHead final : public LmHead {
  public:
   /// All references must outlive it.

@@ -4,7 +4,7 @@
 
 #include <utility>
 
-#include "engine/plain/to_device.hpp"
+#include "engine/to_device.hpp"
 
 namespace prune_sweep {
 
@@ -82,11 +82,11 @@ std::vector<AnswerRow> Wave::rows_now(const std::vector<int64_t>& indices) const
 void Wave::step() {
   // The first step is computed as it is queued, so that a graph has nothing left to load or to
   // make.
-  const Backend& backend = context_.decoder.backend();
-  if (num_steps_++ == 1) {
-    is_recorded_ = true;
-    graph_ = backend.record([this] { compute(); });
-    is_recorded_ = false;
+  if (num_steps_++ == 1 && context_.graphs == Use::kOn) {
+    is_recording_ = true;
+    graph_ = context_.decoder.backend().record([this] { compute(); });
+    is_recording_ = false;
+    if (!graph_) used_.clear();
   }
   if (graph_) {
     graph_->run();
@@ -114,7 +114,7 @@ void Wave::run_group(const Group& group, const Rope& rope, at::Tensor& hidden) {
   const LayerWeights weights = effect.changes_weights
                                    ? context_.edited_layer(*group.edit)
                                    : decoder.weights().layer(static_cast<int32_t>(group.layer));
-  if (is_recorded_) used_.push_back(weights);
+  if (is_recording_) used_.push_back(weights);
   const bool is_all = !group.index.defined();
   const at::Tensor positions = is_all ? positions_ : positions_.index_select(0, group.index);
   const auto attend = [&](const Qkv& qkv) {

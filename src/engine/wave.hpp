@@ -13,6 +13,7 @@
 #include "engine/phase_clock.hpp"
 #include "engine/streams.hpp"
 #include "engine/unit_kv.hpp"
+#include "prune_sweep/core/savings.hpp"
 #include "prune_sweep/core/stream_tree.hpp"
 
 namespace prune_sweep {
@@ -26,15 +27,19 @@ struct AnswerRow {
   int64_t position = 0;  ///< of the token that goes in next
 };
 
-/// What all waves of a unit share; it must outlive them.
+/// What all waves of a unit share. References and `kv` must outlive them.
 struct WaveContext {
   Decoder& decoder;
   const EditedLayer& edited_layer;
   const StreamTree& tree;
   PhaseClock& clock;
   UnitKv* kv = nullptr;
+  /// Whether a step may be recorded: then edited layers must stay as they are once made.
+  Use graphs = Use::kOff;
 };
 
+/// Its rows stay as they are; when some have finished, the others may go on in a wave of their own.
+/// One wave exists at a time.
 class Wave {
  public:
   /// `ids` [rows], int32, are the tokens that go in next. No position will reach `num_positions`.
@@ -49,7 +54,7 @@ class Wave {
   /// writes there.
   const at::Tensor& ids() const { return ids_; }
 
-  /// Takes all rows a token further.
+  /// Takes all rows a token further. Precondition: there is room for a token in their slots.
   void step();
 
   /// The rows of which these are the indices, where they are now.
@@ -74,7 +79,7 @@ class Wave {
   at::Tensor positions_;  // [rows], int32
   std::vector<Group> groups_;
   std::vector<LayerWeights> used_;  ///< what the graph reads
-  bool is_recorded_ = false;
+  bool is_recording_ = false;
   std::unique_ptr<StepGraph> graph_;
   int64_t num_steps_ = 0;
 };

@@ -92,7 +92,7 @@ TEST_CASE("the kernel of logits on the device finds what libtorch finds") {
     at::Tensor logits = random({33, ids}, at::kFloat);
     logits[5].fill_(std::nan(""));
     logits[6].fill_(1);
-    const LogitStates states = ops.scan_logits(logits);
+    const LogitStates states = ops.scan_logits(logits, LogitsUse::kTotal);
     const at::Tensor rows = at::tensor({0, 1, 2, 3, 4, 6, 7, 32}, at::kLong).cuda();
     const at::Tensor numbers = logits.index_select(0, rows);
     CHECK(at::equal(states.top.index_select(0, rows), numbers.amax(1)));

@@ -61,6 +61,36 @@ def test_a_rerun_gives_the_same_archive_and_verify_accepts_it(tmp_path):
     prune_sweep("verify", first)
 
 
+def test_recorded_steps_give_what_steps_give(tmp_path):
+    recorded = run(tmp_path / "recorded", "--model.device=cuda")
+    assert numeric_data(recorded) == numeric_data(run(tmp_path / "queued", "--model.device=cuda", "--no-graphs"))
+
+
+@pytest.mark.parametrize("architecture, head_dim", [("Qwen2ForCausalLM", 16), ("Qwen3ForCausalLM", 64)])
+def test_other_heads_give_the_numbers_of_the_cpu(tmp_path, architecture, head_dim):
+    """Heads that the kernels are made for and heads that they are not, with biases and without."""
+    model = tmp_path / "model"
+    subprocess.run(
+        [sys.executable, ROOT / "tests/make_checkpoint.py", model, "--architecture", architecture, "--layers", "4", "--hidden", "64",
+         "--intermediate", "96", "--heads", "6", "--kv-heads", "2", "--head-dim", str(head_dim), "--vocab", "1216", "--tied",
+         "--dtype", "float32", "--tokenizer", ROOT / "jobs/demo/model"], check=True)
+
+    def archive(device):
+        out = tmp_path / device
+        prune_sweep(
+            DEMO_JOB, f"--output.dir={out}", f"--model.path={model}", "--model.dtype=float32", f"--model.device={device}", "--no-gates",
+            "--sweep.layers=0,2", "--sweep.magnitude=40", "--benchmarks.limit=3", "--benchmarks.max-new-tokens=8")
+        return h5py.File(out / "archive.h5")
+
+    with archive("cuda") as ours, archive("cpu") as theirs:
+        for column in ("mmlu/loglik", "gsm8k/gold_loglik"):
+            a, b = ours[f"benchmarks/{column}"][:], theirs[f"benchmarks/{column}"][:]
+            assert np.isfinite(b).all()
+            assert np.allclose(a, b, rtol=1e-4, atol=1e-2)
+        texts, wanted = (file["benchmarks/gsm8k/response"].asstr()[:] for file in (ours, theirs))
+        assert (texts == wanted).mean() > 0.9
+
+
 def test_predictions_are_those_of_the_cpu_but_where_bfloat16_cannot_tell(tmp_path):
     device = run(tmp_path / "device", "--model.device=cuda")
     exact = run(tmp_path / "exact", "--model.device=cpu", "--model.dtype=float32")

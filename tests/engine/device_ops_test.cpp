@@ -114,7 +114,7 @@ TEST_CASE("the kernel of logits finds the lowest of the largest, and the sum of 
   logits[2].fill_(std::numeric_limits<float>::quiet_NaN());
   logits[3][40] = std::numeric_limits<float>::quiet_NaN();
   logits[4].narrow(0, 0, 40).fill_(-infinity);
-  const LogitStates states = kKernels.scan_logits(logits);
+  const LogitStates states = kKernels.scan_logits(logits, LogitsUse::kTotal);
   const std::vector<int32_t> ids(
       states.top_id.const_data_ptr<int32_t>(), states.top_id.const_data_ptr<int32_t>() + 6);
   CHECK(ids == std::vector<int32_t>{7, -1, -1, 7, 40, 7});

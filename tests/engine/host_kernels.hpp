@@ -191,9 +191,6 @@ inline const KernelTable* table() {
       merge,
       attend_generated,
       scan_logits,
-      nullptr,
-      nullptr,
-      nullptr,
       nullptr};
   return &kTable;
 }

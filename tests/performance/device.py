@@ -1,7 +1,7 @@
 """Measures prune-sweep on a GPU beside transformers and beside what the device does at most.
 
     ./dev bench --device [--only NAME,...] [--repeat N]
-    python3 tests/performance/device.py        in a bundle (./dev bundle), with the Python that has torch and transformers
+    python3 tests/performance/device.py        in a bundle (./dev bundle), with a Python that has torch, transformers and h5py
 
 Writes results/performance/device.md and device.json.
 """
@@ -16,6 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 if (ROOT / "libexec").exists():  # a bundle
     os.environ.setdefault("PRUNE_SWEEP_BIN", str(ROOT / "bin"))
     os.environ.setdefault("PRUNE_SWEEP_DATA_DIR", str(ROOT / "data"))
+    os.environ.setdefault("PRUNE_SWEEP_PYTHON", sys.executable)
 
 import report  # noqa: E402
 import sweep_runs  # noqa: E402
@@ -61,10 +62,12 @@ def against_transformers(bench, keys, benchmark, name, peers, wanted, stretch):
         | {peer: lambda a=arguments: bench.peer(a[0], bench.model(), "--tokens", lengths, *a[1:])["elapsed_s"] for peer, arguments in peers.items()})
     runs = values["prune-sweep"]
     own = [run.busy_s for run in runs]
-    best = min(peers, key=lambda peer: median(values[peer]))
+    # A batch that the device has not memory enough for has no time.
+    fitting = {peer: values[peer] for peer in peers if None not in values[peer]}
+    best = min(fitting, key=lambda peer: median(fitting[peer]))
     row = Row(name, "transformers, best batch", PASSES * median(values[best]) / median(own), "x", wanted, stretch,
               figures={"prune-sweep, s": own, "wall, s": [run.wall_s for run in runs]}
-              | {f"{peer}, s a variant": values[peer] for peer in peers},
+              | {f"{peer}, s a variant": fitting[peer] for peer in fitting},
               note=f"transformers: the unedited model on prompts of the same lengths, times {PASSES:g}; best: {best}. {phases_note(runs[-1])}")
     return runs, row
 
@@ -72,12 +75,12 @@ def against_transformers(bench, keys, benchmark, name, peers, wanted, stretch):
 def mmlu(bench):
     """10 % of MMLU, 39 variants."""
     peers = {f"logits of the last position, batch {batch}": ("loglik", "--batch", batch) for batch in (16, 64, 256)}
-    every = {f"all logits, batch {batch}": ("loglik", "--batch", batch, "--logits", "all") for batch in (8, 32)}
+    every = {f"all logits, batch {batch}": ("loglik", "--batch", batch, "--logits", "all") for batch in (4, 8, 16)}
     keys = MMLU | TENTH
     runs, row = against_transformers(bench, keys, "mmlu", "10 % MMLU, 39 variants", peers | every, 30, 60)
     peak = bench.peer("ceilings")
     rate = [1e-12 * run.flops / run.busy_s for run in runs]
-    best_of_all = min(value[0] for name, value in row.figures.items() if name.startswith("all"))
+    best_of_all = min(median(value) for name, value in row.figures.items() if name.startswith("all"))
     return [
         row,
         Row("10 % MMLU, 39 variants", "transformers, all logits as lm-eval computes them", PASSES * best_of_all / median([r.busy_s for r in runs]), "x"),
@@ -88,14 +91,16 @@ def mmlu(bench):
 
 
 def decode_bytes(run, lengths, common):
-    """The fewest bytes that decoding moves: weights once a step, every row's keys and values, what is shared once a step."""
+    """The fewest bytes that decoding moves: weights once a step, every row's own keys and values."""
     total = 0
-    own = [length - common for length in lengths]
+    own = sum(lengths) / len(lengths) - common
     for unit in run.units:
-        weights = LAYERS * LAYER_BYTES * (len(unit.variants) if unit.is_pruned() else 1) + HEAD_BYTES
+        names = set(unit.variants) - ({"magnitude-00"} if "baseline" in unit.variants else set())  # one stream
+        weights = LAYERS * LAYER_BYTES * (len(names) if unit.is_pruned() else 1) + HEAD_BYTES
         total += NEW_TOKENS * weights
-        read = sum(own) / len(own) * NEW_TOKENS + NEW_TOKENS * (NEW_TOKENS + 1) / 2
-        total += unit.num_questions * len(unit.variants) * LAYERS * KV_ROW_BYTES * read
+        # A random model's answers are as long as they may be.
+        read = own * NEW_TOKENS + NEW_TOKENS * (NEW_TOKENS + 1) / 2
+        total += unit.num_questions * len(names) * LAYERS * KV_ROW_BYTES * read
     return total
 
 

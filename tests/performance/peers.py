@@ -143,14 +143,17 @@ def on_device(options):
 
 
 def timed_batches(options, warm_up, answer):
-    """Seconds of answers, each of which ends on the host."""
+    """Seconds of answers, each of which ends on the host; none where there is not memory enough."""
     batches = list(padded_batches(options))
-    with torch.inference_mode():
-        warm_up(*batches[0])  # what is compiled or loaded at the first call
-        start = time.monotonic()
-        for batch in batches:
-            answer(*batch)
-        return {"elapsed_s": time.monotonic() - start}
+    try:
+        with torch.inference_mode():
+            warm_up(*batches[0])  # what is compiled or loaded at the first call
+            start = time.monotonic()
+            for batch in batches:
+                answer(*batch)
+            return {"elapsed_s": time.monotonic() - start}
+    except torch.OutOfMemoryError:
+        return {"elapsed_s": None}
 
 
 def loglik(options):

@@ -98,11 +98,24 @@ struct LogitsTask {
   int64_t ids;
   float* top;       // [rows]
   int32_t* top_id;  // [rows]
-  double* total;    // [rows], or null
+  double* total;    // [rows], or null where it is not wanted
+};
+
+/// Records what is queued in the current stream. One graph exists at a time.
+struct GraphTable {
+  /// Both throw what libtorch throws.
+  void* (*begin)();
+  void (*end)(void* graph);
+  /// After end() threw, or what was to be queued before it; removes the graph.
+  void (*abandon)(void* graph);
+  /// Queues what was recorded. Throws what libtorch throws.
+  void (*run)(void* graph);
+  /// Waits until it has run.
+  void (*remove)(void* graph);
 };
 
 struct KernelTable {
-  static constexpr int32_t kVersion = 2;
+  static constexpr int32_t kVersion = 3;
   int32_t version;
 
   const char* (*rms_norm)(ElementType type, const NormTask& task, void* stream);
@@ -113,13 +126,7 @@ struct KernelTable {
   const char* (*attend_generated)(ElementType type, const GeneratedTask& task, void* stream);
   const char* (*scan_logits)(const LogitsTask& task, void* stream);
 
-  /// What is queued between begin and end becomes a graph, which is not run yet: everything in it
-  /// must have run once before. They throw what libtorch throws. Null on a host.
-  void* (*begin_graph)();
-  void (*end_graph)(void* graph);
-  void (*run_graph)(void* graph);
-  /// Waits until the graph has run.
-  void (*delete_graph)(void* graph);
+  const GraphTable* graphs;  ///< null on a host
 };
 
 /// Whether the kernel of GeneratedTask is made for such heads: whole loads of 16 bytes, four,

@@ -178,8 +178,10 @@ const char* turn_heads(ElementType type, const TurnTask& task, void* stream) {
     int lanes = 1;
     const auto launch = [&](auto kernel, int64_t packs) {
       while (lanes < kWarp && lanes < packs) lanes *= 2;
+      const int64_t heads_per_block = kThreads / lanes;
+      // Every head has lanes of its own.
       kernel<<<
-          blocks_for(heads, kThreads / lanes),
+          static_cast<unsigned>((heads + heads_per_block - 1) / heads_per_block),
           kThreads,
           0,
           static_cast<cudaStream_t>(stream)>>>(task, lanes);

@@ -10,8 +10,8 @@ namespace prune_sweep {
 
 namespace {
 
-ElementType element_type(const at::Tensor& tensor) {
-  switch (tensor.scalar_type()) {
+ElementType element_type(at::ScalarType type) {
+  switch (type) {
     case at::kBFloat16:
       return ElementType::kBfloat16;
     case at::kHalf:
@@ -20,6 +20,7 @@ ElementType element_type(const at::Tensor& tensor) {
       return ElementType::kFloat32;
   }
 }
+ElementType element_type(const at::Tensor& tensor) { return element_type(tensor.scalar_type()); }
 
 /// The one that libtorch's own operations are queued in; null on a CPU.
 void* stream_of(const at::Tensor& tensor) {
@@ -139,8 +140,8 @@ void DeviceOps::merge(Attended& attended, const Attended& more) const {
       stream_of(values)));
 }
 
-bool DeviceOps::can_attend_generated(const at::Tensor& q) const {
-  return kernels_ != nullptr && prune_sweep::can_attend_generated(element_type(q), q.size(2));
+bool DeviceOps::can_attend_generated(at::ScalarType type, int64_t head_dim) const {
+  return kernels_ != nullptr && prune_sweep::can_attend_generated(element_type(type), head_dim);
 }
 
 at::Tensor DeviceOps::attend_generated(
@@ -184,19 +185,19 @@ at::Tensor DeviceOps::attend_generated(
   return out;
 }
 
-LogitStates DeviceOps::scan_logits(const at::Tensor& logits) const {
+LogitStates DeviceOps::scan_logits(const at::Tensor& logits, LogitsUse use) const {
   const int64_t rows = logits.size(0);
   LogitStates states{
-      at::empty({rows}, logits.options()),
-      at::empty({rows}, logits.options().dtype(at::kInt)),
-      at::empty({rows}, logits.options().dtype(at::kDouble))};
+      at::empty({rows}, logits.options()), at::empty({rows}, logits.options().dtype(at::kInt)), {}};
+  const bool wants_total = use == LogitsUse::kTotal;
+  if (wants_total) states.total = at::empty({rows}, logits.options().dtype(at::kDouble));
   require_begun(kernels_->scan_logits(
       {.logits = logits.const_data_ptr<float>(),
        .rows = rows,
        .ids = logits.size(1),
        .top = states.top.data_ptr<float>(),
        .top_id = states.top_id.data_ptr<int32_t>(),
-       .total = states.total.data_ptr<double>()},
+       .total = wants_total ? states.total.data_ptr<double>() : nullptr},
       stream_of(logits)));
   return states;
 }

@@ -7,6 +7,7 @@
 
 #include "engine/cuda/kernel_table.hpp"
 #include "engine/kernels.hpp"
+#include "engine/lm_head.hpp"
 #include "engine/plain/varlen_attention.hpp"
 #include "engine/unit_kv.hpp"
 
@@ -39,7 +40,7 @@ struct GeneratedReads {
 struct LogitStates {
   at::Tensor top;     // [rows], float32: the largest number
   at::Tensor top_id;  // [rows], int32: the lowest that has it; -1 where no logit is a number
-  at::Tensor total;   // [rows], float64: of e^(logit - top); NaN when a logit is none
+  at::Tensor total;   // [rows], float64: of e^(logit - top); NaN when a logit is none; or undefined
 };
 
 /// Values are rounded in the same places either way. All throw Error (kInternal) when a kernel
@@ -60,8 +61,8 @@ class DeviceOps {
   /// (arXiv 2402.05099, section 3.1).
   void merge(Attended& attended, const Attended& more) const;
 
-  /// Whether attend_generated() can be called with such queries.
-  bool can_attend_generated(const at::Tensor& q) const;  // [rows, heads, head_dim]
+  /// Whether attend_generated() can be called with such heads.
+  bool can_attend_generated(at::ScalarType type, int64_t head_dim) const;
   /// Stores the new keys and values and attends: => [rows, heads, head_dim]. `prefix` may be
   /// undefined.
   at::Tensor attend_generated(
@@ -69,7 +70,7 @@ class DeviceOps {
 
   /// Whether scan_logits() can be called.
   bool can_scan_logits() const { return kernels_ != nullptr; }
-  LogitStates scan_logits(const at::Tensor& logits) const;  // [rows, ids], float32
+  LogitStates scan_logits(const at::Tensor& logits, LogitsUse use) const;  // [rows, ids], float32
 
  private:
   const KernelTable* kernels_;

@@ -1,9 +1,11 @@
 #include "engine/plain/plain_backend.hpp"
 
 #include <ATen/ATen.h>
+#include <c10/util/ScopeExit.h>
 
 #include <vector>
 
+#include "engine/plain/cuda_graph.hpp"
 #include "engine/plain/plain_kv.hpp"
 #include "engine/row_blocks.hpp"
 
@@ -12,13 +14,16 @@ namespace prune_sweep {
 namespace {
 
 /// Products with several weights, side by side: [rows, all of them]. One product where they lie
-/// together. `biases` are undefined where there are none.
+/// together. `biases` are undefined where there are none, all of them.
 at::Tensor products(
     const at::Tensor& x,
     const std::vector<at::Tensor>& weights,
     const std::vector<at::Tensor>& biases) {
   const at::Tensor all = adjoining(weights);
-  if (all.defined()) return at::linear(x, all, adjoining(biases));
+  const at::Tensor all_biases = adjoining(biases);
+  if (all.defined() && all_biases.defined() == biases.front().defined()) {
+    return at::linear(x, all, all_biases);
+  }
   std::vector<at::Tensor> parts;
   for (size_t i = 0; i < weights.size(); ++i) {
     parts.push_back(at::linear(x, weights[i], biases[i]));
@@ -89,13 +94,17 @@ int64_t PlainBackend::kv_bytes(
   for (const std::vector<Branch>& level : tree.levels) {
     num_rows += std::ssize(level) * packed.num_rows();
   }
-  return num_rows * kv_row_bytes(config_, element_bytes_);
+  return num_rows * kv_row_bytes(config_, static_cast<int64_t>(c10::elementSize(type_)));
 }
 
-std::unique_ptr<StepGraph> PlainBackend::record(const std::function<void()>& queue) const {
-  const KernelTable* kernels = ops_.kernels();
-  if (!device_.is_cuda() || kernels == nullptr || graphs_ == Use::kOff) return nullptr;
-  return std::make_unique<StepGraph>(*kernels, queue, on_progress_);
+std::unique_ptr<StepGraph> PlainBackend::record(const std::function<void()>& queue) {
+  // Attention in parts asks the device for positions, and so cannot be recorded.
+  const bool can_record = device_.is_cuda() && graphs_ == Use::kOn &&
+                          ops_.can_attend_generated(type_, config_.head_dim);
+  if (!can_record) return nullptr;
+  is_recording_ = true;
+  const auto done = c10::make_scope_exit([this] { is_recording_ = false; });
+  return CudaGraph::record(*ops_.kernels()->graphs, queue);
 }
 
 }  // namespace prune_sweep

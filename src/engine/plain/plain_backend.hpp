@@ -11,7 +11,8 @@
 namespace prune_sweep {
 
 /// Values are rounded where the tiles' backend rounds them; sums are made in libtorch's order,
-/// which may depend on the other rows.
+/// which may depend on the other rows. On a CPU it goes the ways of a device, so that they are
+/// tested there, though nothing is gained.
 class PlainBackend final : public Backend {
  public:
   PlainBackend(
@@ -22,13 +23,17 @@ class PlainBackend final : public Backend {
       int64_t row_block,
       const std::function<void()>& on_progress)
       : config_(config),
-        element_bytes_(static_cast<int64_t>(weights.embedding().element_size())),
+        type_(weights.embedding().scalar_type()),
         device_(weights.embedding().device()),
         ops_(ops),
         graphs_(graphs),
         row_block_(row_block),
-        on_progress_(on_progress),
-        head_(config, weights, ops, on_progress) {}
+        on_progress_([this, &on_progress] {
+          if (!is_recording_) on_progress();
+        }),
+        head_(config, weights, ops, on_progress_) {}
+  PlainBackend(const PlainBackend&) = delete;
+  PlainBackend& operator=(const PlainBackend&) = delete;
 
   Qkv make_qkv(
       const LayerWeights& weights, const RotatedRows& rows, const RotatedRows& of_queries) override;
@@ -47,16 +52,17 @@ class PlainBackend final : public Backend {
       int64_t capacity) const override;
   const LmHead& head() const override { return head_; }
   bool is_queued() const override { return true; }
-  std::unique_ptr<StepGraph> record(const std::function<void()>& queue) const override;
+  std::unique_ptr<StepGraph> record(const std::function<void()>& queue) override;
 
  private:
   const ModelConfig& config_;
-  int64_t element_bytes_;
+  at::ScalarType type_;
   at::Device device_;
   DeviceOps ops_;
   Use graphs_;
   int64_t row_block_;
-  const std::function<void()>& on_progress_;
+  bool is_recording_ = false;  ///< then nothing is computed that would be progress
+  std::function<void()> on_progress_;
   PlainHead head_;
 };
 

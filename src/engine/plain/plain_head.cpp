@@ -6,7 +6,7 @@
 #include <limits>
 #include <utility>
 
-#include "engine/plain/to_device.hpp"
+#include "engine/to_device.hpp"
 
 namespace prune_sweep {
 
@@ -66,13 +66,14 @@ struct PlainHead::RowStates : LogitStates {
 };
 
 template <typename OnLogits>
-PlainHead::RowStates PlainHead::scan(const at::Tensor& hidden, OnLogits on_logits) const {
+PlainHead::RowStates PlainHead::scan(
+    const at::Tensor& hidden, LogitsUse use, OnLogits on_logits) const {
   const at::Tensor x = ops_.rms_norm(hidden, {weights_.final_norm(), config_.norm_eps});
   if (ops_.can_scan_logits()) {
     on_progress_();
     const at::Tensor logits = logits_of(x, weights_.head());
     on_logits(logits, 0);
-    return RowStates(ops_.scan_logits(logits));
+    return RowStates(ops_.scan_logits(logits, use));
   }
   RowStates states(hidden.size(0), x.options());
   for (int64_t first = 0; first < config_.vocab_size; first += kIdBlock) {
@@ -103,13 +104,14 @@ std::vector<LmHead::Score> PlainHead::score(
     const at::Tensor row_index = indices_on(hidden.device(), rows);
     const at::Tensor id_index = indices_on(hidden.device(), ids);
     at::Tensor target_logits = at::zeros({std::ssize(ids)}, hidden.options().dtype(at::kFloat));
+    const auto keep_targets = [&](const at::Tensor& logits, int64_t first) {
+      const at::Tensor column = id_index - first;
+      const at::Tensor is_here = (column >= 0).logical_and(column < logits.size(1));
+      const at::Tensor values = logits.index({row_index, column.clamp(0, logits.size(1) - 1)});
+      target_logits = at::where(is_here, values, target_logits);
+    };
     const RowStates states =
-        scan(hidden.narrow(0, begin, end - begin), [&](const at::Tensor& logits, int64_t first) {
-          const at::Tensor column = id_index - first;
-          const at::Tensor is_here = (column >= 0).logical_and(column < logits.size(1));
-          const at::Tensor values = logits.index({row_index, column.clamp(0, logits.size(1) - 1)});
-          target_logits = at::where(is_here, values, target_logits);
-        });
+        scan(hidden.narrow(0, begin, end - begin), LogitsUse::kTotal, keep_targets);
     const std::vector<float> logprobs =
         floats_to_host(target_logits - states.log_total().index_select(0, row_index));
     const std::vector<int32_t> top_ids = to_host(states.top_id.index_select(0, row_index));
@@ -122,8 +124,9 @@ std::vector<LmHead::Score> PlainHead::score(
 
 std::vector<float> PlainHead::logprobs(const at::Tensor& hidden) const {
   std::vector<at::Tensor> blocks;
-  const RowStates states =
-      scan(hidden, [&](const at::Tensor& logits, int64_t) { blocks.push_back(logits.flatten()); });
+  const RowStates states = scan(hidden, LogitsUse::kTotal, [&](const at::Tensor& logits, int64_t) {
+    blocks.push_back(logits.flatten());
+  });
   return floats_to_host(at::cat(blocks) - states.log_total());
 }
 
@@ -131,7 +134,8 @@ at::Tensor PlainHead::greedy(const at::Tensor& hidden) const {
   std::vector<at::Tensor> ids;
   for (int64_t begin = 0; begin < hidden.size(0); begin += kRowsAtOnce) {
     const int64_t count = std::min(kRowsAtOnce, hidden.size(0) - begin);
-    ids.push_back(scan(hidden.narrow(0, begin, count), [](const at::Tensor&, int64_t) {}).top_id);
+    const at::Tensor rows = hidden.narrow(0, begin, count);
+    ids.push_back(scan(rows, LogitsUse::kGreedy, [](const at::Tensor&, int64_t) {}).top_id);
   }
   return at::cat(ids);
 }

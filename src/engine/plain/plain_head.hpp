@@ -32,7 +32,7 @@ class PlainHead final : public LmHead {
   /// What is known of the logits of `hidden` over the whole vocabulary. on_logits(logits [rows,
   /// ids], first id) is called for blocks of ids.
   template <typename OnLogits>
-  RowStates scan(const at::Tensor& hidden, OnLogits on_logits) const;
+  RowStates scan(const at::Tensor& hidden, LogitsUse use, OnLogits on_logits) const;
 
   const ModelConfig& config_;
   const Weights& weights_;

@@ -8,7 +8,7 @@
 #include <tuple>
 #include <utility>
 
-#include "engine/plain/to_device.hpp"
+#include "engine/to_device.hpp"
 
 namespace prune_sweep {
 
@@ -167,7 +167,7 @@ at::Tensor PlainKv::attend_generated(
     const GeneratedRows& rows, const at::Tensor& positions, const Qkv& qkv) {
   const auto& told = static_cast<const Rows&>(rows);
   const int64_t num_rows = qkv.q.size(0);
-  if (!ops_.can_attend_generated(qkv.q)) {
+  if (!ops_.can_attend_generated(qkv.q.scalar_type(), qkv.q.size(2))) {
     return attend_in_parts(told, positions, qkv).values.reshape({num_rows, -1});
   }
   KeyValues& own = own_[told.layer];

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "engine/attention_parts.hpp"
-#include "engine/plain/to_device.hpp"
+#include "engine/to_device.hpp"
 
 namespace prune_sweep {
 

@@ -1,5 +1,5 @@
 /// \file
-/// Small tensors on their way to a device and back.
+/// Token ids on their way from a device.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -9,22 +9,10 @@
 #include <cstdint>
 #include <optional>
 #include <span>
-#include <vector>
 
 namespace prune_sweep {
 
-/// A tensor of the CPU on `device`. A GPU gets it from pinned memory, so that nothing waits for
-/// what is queued there.
-inline at::Tensor to_device(const at::Tensor& tensor, at::Device device) {
-  if (!device.is_cuda()) return tensor.to(device);
-  return tensor.pin_memory().to(device, tensor.scalar_type(), /*non_blocking=*/true);
-}
-
-inline at::Tensor indices_on(at::Device device, const std::vector<int64_t>& values) {
-  return to_device(at::tensor(values, at::kLong), device);
-}
-
-/// int32 values on their way to the host; what is queued behind them does not hold them up.
+/// A copy of ids as they are when it is made; what is queued behind it does not hold it up.
 class IdsToHost {
  public:
   explicit IdsToHost(const at::Tensor& ids) {
