@@ -61,6 +61,12 @@ def test_a_rerun_gives_the_same_archive_and_verify_accepts_it(tmp_path):
     prune_sweep("verify", first)
 
 
+def responses(archive):
+    group = archive["benchmarks/gsm8k/response"]
+    content, offsets = group["bytes"][:].tobytes(), group["offsets"][:].ravel()
+    return [content[a:b] for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+
+
 def test_recorded_steps_give_what_steps_give(tmp_path):
     recorded = run(tmp_path / "recorded", "--model.device=cuda")
     assert numeric_data(recorded) == numeric_data(run(tmp_path / "queued", "--model.device=cuda", "--no-graphs"))
@@ -87,8 +93,9 @@ def test_other_heads_give_the_numbers_of_the_cpu(tmp_path, architecture, head_di
             a, b = ours[f"benchmarks/{column}"][:], theirs[f"benchmarks/{column}"][:]
             assert np.isfinite(b).all()
             assert np.allclose(a, b, rtol=1e-4, atol=1e-2)
-        texts, wanted = (file["benchmarks/gsm8k/response"].asstr()[:] for file in (ours, theirs))
-        assert (texts == wanted).mean() > 0.9
+        # Texts of a model with random weights hang on single roundings; nearly all are the same.
+        texts, wanted = (responses(file) for file in (ours, theirs))
+        assert np.mean([a == b for a, b in zip(texts, wanted, strict=True)]) > 0.9
 
 
 def test_predictions_are_those_of_the_cpu_but_where_bfloat16_cannot_tell(tmp_path):
