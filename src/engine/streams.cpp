@@ -90,7 +90,7 @@ class StreamRun {
     std::vector<at::Tensor> sin(branches.size(), rope_.sin);
     for (const int64_t branch : branches) {
       const auto from = static_cast<size_t>(tree_.levels[layer][static_cast<size_t>(branch)].from);
-      states.push_back(--uses_left_[from] == 0 ? std::exchange(hidden_[from], {}) : hidden_[from]);
+      states.push_back(take_state(from, /*is_only_read=*/true));
     }
     at::Tensor all = at::cat(states);
     states.clear();
@@ -130,10 +130,10 @@ class StreamRun {
     return state;
   }
 
-  /// The state that a branch starts from: its own to change, unless it is the last one.
-  at::Tensor take_state(size_t from, bool is_last) {
+  /// The state that a branch starts from: its own to change, unless it is only read.
+  at::Tensor take_state(size_t from, bool is_only_read) {
     if (--uses_left_[from] == 0) return std::exchange(hidden_[from], {});
-    return is_last ? hidden_[from] : hidden_[from].clone();
+    return is_only_read ? hidden_[from] : hidden_[from].clone();
   }
 
   Decoder& decoder_;

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import report
 import sweep_runs
 from llama_cpp import LlamaCpp
 
@@ -70,6 +71,26 @@ class Bench:
                 values[name].append(measurements[name]())
                 print(f"  {name}: {time.monotonic() - start:.0f} s", flush=True)
         return values
+
+
+def chosen(parser, only, workloads):
+    """The names of `--only`, or all of them."""
+    names = only.split(",") if only else list(workloads)
+    for name in names:
+        if name not in workloads:
+            parser.error(f"workload {name} (not known) take some of {', '.join(workloads)}")
+    return names
+
+
+def measure(bench, workloads, names, context, stem):
+    """Runs workloads, saves and prints their rows. `context` gives where and with what they were measured."""
+    for name in names:
+        print(f"== {name}", flush=True)
+        rows = workloads[name](bench)
+        report.save(name, rows, context(), stem)
+        for row in rows:
+            print(f"{row.workload} | {row.against} | {report.number(row.value)} {row.unit} | {row.verdict()}", flush=True)
+    print(report.TARGET / f"{stem}.md")
 
 
 def median(values):

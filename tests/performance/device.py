@@ -20,9 +20,9 @@ if (ROOT / "libexec").exists():  # a bundle
 
 import report  # noqa: E402
 import sweep_runs  # noqa: E402
-from bench import DATA, Bench, median  # noqa: E402
+from bench import DATA, Bench, chosen, measure, median  # noqa: E402
 from report import Row  # noqa: E402
-from workloads import PASSES, SWEEP  # noqa: E402
+from workloads import LAYERS, PASSES, SWEEP  # noqa: E402
 
 PACKAGES = ["torch", "transformers"]
 NEW_TOKENS = 256
@@ -37,7 +37,6 @@ TENTH = {"benchmarks__limit": 0.1}
 LAYER_BYTES = 2 * 15_728_640
 HEAD_BYTES = 2 * 151_936 * 1024
 KV_ROW_BYTES = 2 * 2 * 8 * 128
-LAYERS = 28
 
 
 def prompt_tokens(bench, keys, benchmark):
@@ -162,23 +161,13 @@ def main():
     parser.add_argument("--repeat", type=int, default=1, help="rounds; every second one in reverse order")
     options = parser.parse_args()
     options.quick, options.pause, options.burst = False, 0, 45
-    names = options.only.split(",") if options.only else list(WORKLOADS)
-    for name in names:
-        if name not in WORKLOADS:
-            parser.error(f"workload {name} (not known) take some of {', '.join(WORKLOADS)}")
+    names = chosen(parser, options.only, WORKLOADS)
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(options, pathlib.Path(folder))
         device = bench.peer("ceilings")["device"]
-        for name in names:
-            print(f"== {name}", flush=True)
-            rows = WORKLOADS[name](bench)
-            report.save(name, rows, {
-                "machine": {"device": device} | report.machine(bench.threads),
-                "versions": report.versions(sweep_runs.BIN / "prune-sweep", PACKAGES, ""), "options": {"repeat": options.repeat}}, "device")
-            for row in rows:
-                print(f"{row.workload} | {row.against} | {report.number(row.value)} {row.unit} | {row.verdict()}", flush=True)
-                print("  " + "; ".join(f"{key}: {', '.join(map(report.number, values))}" for key, values in row.figures.items()), row.note, flush=True)
-    print(report.TARGET / "device.md")
+        measure(bench, WORKLOADS, names, lambda: {
+            "machine": {"device": device} | report.machine(bench.threads),
+            "versions": report.versions(sweep_runs.BIN / "prune-sweep", PACKAGES, ""), "options": {"repeat": options.repeat}}, "device")
 
 
 if __name__ == "__main__":

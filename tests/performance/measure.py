@@ -13,7 +13,7 @@ import tempfile
 
 import report
 import sweep_runs
-from bench import Bench
+from bench import Bench, chosen, measure
 from workloads import WORKLOADS
 
 PACKAGES = ["torch", "transformers", "lm_eval"]
@@ -30,25 +30,16 @@ def main():
     parser.add_argument("--pause", type=float, default=0, metavar="S", help="between measurements; runs are stopped and resumed, too")
     parser.add_argument("--burst", type=float, default=45, metavar="S", help="with --pause: after how long (twice as long when no unit ends within it)")
     options = parser.parse_args()
-    names = options.only.split(",") if options.only else list(WORKLOADS)
-    for name in names:
-        if name not in WORKLOADS:
-            parser.error(f"workload {name} (not known) take some of {', '.join(WORKLOADS)}")
+    names = chosen(parser, options.only, WORKLOADS)
     if options.repeat < 1 or options.cores < 1:
         parser.error("--repeat and --cores must be 1 or more")
     cores = sorted(os.sched_getaffinity(0))[: options.cores]
     os.sched_setaffinity(0, cores)
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(options, pathlib.Path(folder))
-        for name in names:
-            print(f"== {name}", flush=True)
-            rows = WORKLOADS[name](bench)
-            report.save(name, rows, {
-                "machine": report.machine(len(cores)), "versions": report.versions(sweep_runs.BIN / "prune-sweep", PACKAGES, bench.llama_cpp.version()),
-                "options": {"repeat": options.repeat, "quick": options.quick}})
-            for row in rows:
-                print(f"{row.workload} | {row.against} | {report.number(row.value)} {row.unit} | {row.verdict()}", flush=True)
-    print(report.TARGET / "bench.md")
+        measure(bench, WORKLOADS, names, lambda: {
+            "machine": report.machine(len(cores)), "versions": report.versions(sweep_runs.BIN / "prune-sweep", PACKAGES, bench.llama_cpp.version()),
+            "options": {"repeat": options.repeat, "quick": options.quick}}, "bench")
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ def versions(program, packages, llama_cpp):
     return found
 
 
-def save(name, rows, context, stem="bench"):
+def save(name, rows, context, stem):
     """Puts a workload's rows in the place of what was measured of it before; other workloads stay as they are."""
     TARGET.mkdir(parents=True, exist_ok=True)
     path = TARGET / f"{stem}.json"

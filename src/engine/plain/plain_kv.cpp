@@ -84,14 +84,22 @@ PlainKv::PromptParts PlainKv::parts_of(const std::vector<QueryRun>& queries) con
       VarlenParts({{num_in_sequence, 0, packed_.prefix_len}}, device_)};
 }
 
+PlainKv::KeyValues PlainKv::room(at::IntArrayRef shape, const at::Tensor& like) {
+  return {at::empty(shape, like.options()), at::empty(shape, like.options())};
+}
+
+VarlenPart PlainKv::question_of(const GeneratedRow& row) const {
+  const int64_t of_branch = static_cast<int64_t>(row.branch) * packed_.num_rows();
+  const int64_t of_run = packed_.sequences[static_cast<size_t>(row.run)].first_row;
+  return {1, of_branch + of_run, std::max<int64_t>(0, row.prompt_len - packed_.prefix_len)};
+}
+
 at::Tensor PlainKv::attend_prompts(size_t layer, size_t branch, const Qkv& qkv, Queries queries) {
   if (keep_ == KeepKv::kYes) {
     KeyValues& all = prompts_[layer];
     const int64_t rows = packed_.num_rows();
     if (!all.k.defined()) {
-      all.k =
-          at::empty({num_branches_[layer] * rows, qkv.k.size(1), qkv.k.size(2)}, qkv.k.options());
-      all.v = at::empty_like(all.k);
+      all = room({num_branches_[layer] * rows, qkv.k.size(1), qkv.k.size(2)}, qkv.k);
     }
     all.k.narrow(0, static_cast<int64_t>(branch) * rows, rows).copy_(qkv.k);
     all.v.narrow(0, static_cast<int64_t>(branch) * rows, rows).copy_(qkv.v);
@@ -145,10 +153,10 @@ std::unique_ptr<GeneratedRows> PlainKv::tell_rows(
     } else {
       prefix.push_back(shared);
     }
-    const int64_t of_run = packed_.sequences[static_cast<size_t>(row.run)].first_row;
+    const VarlenPart of_question = question_of(row);
     *prompt_len++ = static_cast<int32_t>(row.prompt_len);
-    *first_question++ = static_cast<int32_t>(first_row + of_run);
-    *num_question++ = static_cast<int32_t>(row.prompt_len - shared.num_keys);
+    *first_question++ = static_cast<int32_t>(of_question.first_key);
+    *num_question++ = static_cast<int32_t>(of_question.num_keys);
     *slot++ = static_cast<int32_t>(row.slot);
   }
   // Rows that read the same question, one behind the other: it is then read from a cache.
@@ -172,8 +180,7 @@ at::Tensor PlainKv::attend_generated(
   }
   KeyValues& own = own_[told.layer];
   if (!own.k.defined()) {
-    own.k = at::empty({num_slots_, qkv.k.size(1), capacity_, qkv.k.size(2)}, qkv.k.options());
-    own.v = at::empty_like(own.k);
+    own = room({num_slots_, qkv.k.size(1), capacity_, qkv.k.size(2)}, qkv.k);
   }
   const KeyValues& prompts = prompts_[told.layer];
   Attended prefix;
@@ -198,8 +205,7 @@ Attended PlainKv::attend_in_parts(const Rows& rows, const at::Tensor& positions,
   const KeyValues& prompts = prompts_[rows.layer];
   KeyValues& own = own_[rows.layer];
   if (!own.k.defined()) {
-    own.k = at::empty({num_slots_ * capacity_, qkv.k.size(1), qkv.k.size(2)}, qkv.k.options());
-    own.v = at::empty_like(own.k);
+    own = room({num_slots_ * capacity_, qkv.k.size(1), qkv.k.size(2)}, qkv.k);
   }
   const at::Tensor on_host = positions.cpu();
   const int32_t* position = on_host.const_data_ptr<int32_t>();
@@ -210,12 +216,12 @@ Attended PlainKv::attend_in_parts(const Rows& rows, const at::Tensor& positions,
   for (const GeneratedRow& row : rows.rows) {
     // A prompt that lies in the prefix altogether has no question: one row stands for it, and
     // counts for nothing.
-    const int64_t num_rows = row.prompt_len - std::min(packed_.prefix_len, row.prompt_len);
-    if (num_rows == 0) without_question.push_back(std::ssize(question));
-    const int64_t first_row = static_cast<int64_t>(row.branch) * packed_.num_rows() +
-                              packed_.sequences[static_cast<size_t>(row.run)].first_row;
+    question.push_back(question_of(row));
+    if (question.back().num_keys == 0) {
+      without_question.push_back(std::ssize(question) - 1);
+      question.back().num_keys = 1;
+    }
     const int64_t num_before = *position++ - row.prompt_len;
-    question.push_back({1, first_row, std::max<int64_t>(1, num_rows)});
     generated.push_back({1, row.slot * capacity_, num_before + 1});
     stored_at.push_back(row.slot * capacity_ + num_before);
   }

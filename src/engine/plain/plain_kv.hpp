@@ -52,7 +52,10 @@ class PlainKv final : public UnitKv {
   };
   struct Rows;
 
+  static KeyValues room(at::IntArrayRef shape, const at::Tensor& like);
   PromptParts parts_of(const std::vector<QueryRun>& queries) const;
+  /// What a row reads of its prompt behind the prefix; there may be nothing.
+  VarlenPart question_of(const GeneratedRow& row) const;
   void merge_prefix(Attended& own, const Qkv& qkv, const PromptParts& parts) const;
   /// Without a kernel of our own.
   Attended attend_in_parts(const Rows& rows, const at::Tensor& positions, const Qkv& qkv);
