@@ -1,6 +1,7 @@
 /// \file
 /// Products of rows and weights on a CPU. Weights are read where they lie, in the checkpoint's
-/// mapping: it is the rows that are laid out anew, as Panels.
+/// mapping. With many rows, these are on the left and blocks of weights are transposed for it, once
+/// for all rows; with few, the weights are on the left and the rows are transposed.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -10,7 +11,7 @@
 #include <span>
 
 #include "engine/panels.hpp"
-#include "engine/tile_stores.hpp"
+#include "engine/product_rows.hpp"
 
 namespace prune_sweep {
 
@@ -22,14 +23,15 @@ struct Projection {
 };
 
 /// out = x * weight^T + bias, rounded once.
-void project(const Panels& x, std::span<const Projection> projections);
+void project(const ProductRows& x, std::span<const Projection> projections);
 
 /// hidden += x * weight^T, the product rounded before it is added.
 void add_product(
-    const Panels& x, const at::Tensor& weight, at::Tensor hidden);  // [rows, out_width]
+    const ProductRows& x, const at::Tensor& weight, at::Tensor hidden);  // [rows, out_width]
 
-/// inner = SiLU(x * gate^T) * (x * up^T), in the layout of the next product.
-void gated_product(const Panels& x, const at::Tensor& gate, const at::Tensor& up, Panels& inner);
+/// inner = SiLU(x * gate^T) * (x * up^T), for the next product.
+void gated_product(
+    const ProductRows& x, const at::Tensor& gate, const at::Tensor& up, ProductRows& inner);
 
 /// What a product of `count` rows of a weight, from `first` on, and a panel of rows gives: tile
 /// [count][columns], float32.
@@ -42,8 +44,13 @@ struct Tile {
 using OnTile = std::function<void(const Tile&)>;
 
 /// Calls `on_tile` for all panels and the weight's rows [first, first + count), ascending in rows,
-/// from the calling thread alone.
+/// from the calling thread alone. `arithmetic`: of the panels.
 void for_tiles_here(
-    const Panels& x, const at::Tensor& weight, int64_t first, int64_t count, const OnTile& on_tile);
+    const Panels& x,
+    tiles::Arithmetic arithmetic,
+    const at::Tensor& weight,
+    int64_t first,
+    int64_t count,
+    const OnTile& on_tile);
 
 }  // namespace prune_sweep

@@ -1,12 +1,9 @@
 #include "engine/panels.hpp"
 
-#include <ATen/ATen.h>
-
-#include <algorithm>
-#include <type_traits>
+#include <array>
+#include <cstring>
 #include <vector>
 
-#include "engine/kernel_loops.hpp"
 #include "engine/lanes.hpp"
 #include "engine/team.hpp"
 #include "engine/transpose.hpp"
@@ -18,106 +15,74 @@ namespace {
 using c10::BFloat16;
 using tiles::Word;
 
-PRUNE_SWEEP_CLONES void widen(const BFloat16* row, int64_t width, Word* to) {
-  auto* wide = reinterpret_cast<float*>(to);
-  for (int64_t i = 0; i < width; i += kLanes) store(wide + i, load(row + i, width - i), width - i);
-}
+constexpr int64_t kTogether = 16;  // rows that are transposed together
 
 PRUNE_SWEEP_CLONES void to_columns(
-    const std::array<const Word*, 16>& rows, int64_t width, Word* to, int64_t to_stride) {
+    const std::array<const Word*, kTogether>& rows, int64_t width, Word* to, int64_t to_stride) {
   transpose_rows(rows, width, to, to_stride);
 }
 
-/// Packs rows in sixteens, each thread with scratch of its own.
-template <typename T>
-class Packer {
- public:
-  Packer(
-      const T* rows,
-      int64_t width,
-      int64_t num_words,
-      tiles::Arithmetic arithmetic,
-      const RowNorm& norm)
-      : rows_(rows),
-        width_(width),
-        num_words_(num_words),
-        is_widened_(std::is_same_v<T, BFloat16> && arithmetic == tiles::Arithmetic::kFloat32),
-        weight_(norm.weight.defined() ? norm.weight.const_data_ptr<T>() : nullptr),
-        eps_(static_cast<float>(norm.eps)) {}
-
-  /// Rows [first, first + count) into the first sixteen columns at `to`.
-  void pack(int64_t first, int64_t count, Word* to, int64_t columns) {
-    // Zeros stand for the rows that are not there, and behind a row of an odd number of halves.
-    scratch_.assign(static_cast<size_t>(16 * num_words_), 0);
-    std::array<const Word*, 16> rows{};
-    for (int64_t i = 0; i < 16; ++i) {
-      Word* own = scratch_.data() + i * num_words_;
-      rows[static_cast<size_t>(i)] = i < count ? row(first + i, own) : own;
-    }
-    to_columns(rows, num_words_, to, columns);
+template <typename C>
+void pack(const C* rows, int64_t stride, int64_t count, int64_t width, Word* to, int64_t columns) {
+  const int64_t num_words = tiles::words<C>(width);
+  const bool has_whole_words = width % tiles::kPerWord<C> == 0;
+  // Zeros stand for the rows that are not there, and behind a row of an odd number of halves.
+  std::vector<Word> scratch;
+  if (!has_whole_words || count < columns) {
+    scratch.assign(static_cast<size_t>((kTogether + 1) * num_words), 0);
   }
-
- private:
-  const Word* row(int64_t index, Word* own) {
-    const T* from = rows_ + index * width_;
-    if (weight_ != nullptr) {
-      normed_.resize(static_cast<size_t>(width_));
-      rms_norm_rows(from, weight_, normed_.data(), 1, width_, eps_);
-      from = normed_.data();
-    } else if (!is_widened_ && width_ % tiles::kPerWord<T> == 0) {
-      return reinterpret_cast<const Word*>(from);
-    }
-    if constexpr (std::is_same_v<T, BFloat16>) {
-      if (is_widened_) {
-        widen(from, width_, own);
-        return own;
+  for (int64_t first = 0; first < columns; first += kTogether) {
+    std::array<const Word*, kTogether> sources{};
+    for (int64_t i = 0; i < kTogether; ++i) {
+      const C* row = rows + (first + i) * stride;
+      const Word*& source = sources[static_cast<size_t>(i)];
+      if (first + i >= count) {
+        source = scratch.data() + kTogether * num_words;
+      } else if (has_whole_words) {
+        source = reinterpret_cast<const Word*>(row);
+      } else {
+        Word* const own = scratch.data() + i * num_words;
+        std::memcpy(own, row, sizeof(C) * static_cast<size_t>(width));
+        source = own;
       }
     }
-    std::memcpy(own, from, sizeof(T) * static_cast<size_t>(width_));
-    return own;
+    to_columns(sources, num_words, to + first, columns);
   }
-
-  const T* rows_;
-  int64_t width_;
-  int64_t num_words_;
-  bool is_widened_;
-  const T* weight_;
-  float eps_;
-  std::vector<Word> scratch_;
-  std::vector<T> normed_;
-};
+}
 
 }  // namespace
 
-void Panels::reshape(int64_t rows, int64_t width) {
-  rows_ = rows;
-  width_ = width;
-  num_words_ = arithmetic_ == tiles::Arithmetic::kBfloat16 ? tiles::words<BFloat16>(width)
-                                                           : tiles::words<float>(width);
-  const int64_t needed = size() * kRows * num_words_;
-  if (!words_.defined() || words_.numel() < needed) words_ = at::empty({needed}, at::kInt);
+void pack_panel(
+    const float* rows, int64_t stride, int64_t count, int64_t width, Word* to, int64_t columns) {
+  pack(rows, stride, count, width, to, columns);
+}
+void pack_panel(
+    const BFloat16* rows, int64_t stride, int64_t count, int64_t width, Word* to, int64_t columns) {
+  pack(rows, stride, count, width, to, columns);
 }
 
-void Panels::pack(const at::Tensor& rows, const RowNorm& norm) {
-  reshape(rows.size(0), rows.size(1));
-  constexpr int64_t kRowsAtOnce = 16;
-  const int64_t num_groups = num_columns() / kRowsAtOnce;
-  const int64_t grain = std::max<int64_t>(1, at::internal::GRAIN_SIZE / (kRowsAtOnce * width_));
-  with_element_type(rows, [&](auto zero) {
-    using T = decltype(zero);
-    share_tasks(num_groups, grain, [&](TaskCounter& counter) {
-      Packer<T> packer(rows.const_data_ptr<T>(), width_, num_words_, arithmetic_, norm);
-      for (int64_t group = 0; counter.take(group);) {
-        const int64_t first = group * kRowsAtOnce;
-        const int64_t index = first / kRows;
-        packer.pack(
-            first,
-            std::clamp<int64_t>(rows_ - first, 0, kRowsAtOnce),
-            panel(index) + first % kRows,
+Panels::Panels(const ProductRows& rows) : rows_(rows.num_rows()), width_(rows.width()) {
+  const auto pack_all = [&](auto zero) {
+    using C = decltype(zero);
+    num_words_ = tiles::words<C>(width_);
+    words_.resize(static_cast<size_t>(size() * kRows * num_words_));
+    share_tasks(size(), 1, [&](TaskCounter& counter) {
+      for (int64_t index = 0; counter.take(index);) {
+        pack_panel(
+            rows.row<C>(index * kRows),
+            rows.stride(),
+            rows_of(index),
+            width_,
+            words_.data() + index * num_words_ * kRows,
             columns(index));
       }
     });
-  });
+  };
+  if (rows.arithmetic() == tiles::Arithmetic::kBfloat16) {
+    pack_all(BFloat16{});
+  } else {
+    pack_all(float{});
+  }
 }
 
 }  // namespace prune_sweep

@@ -28,14 +28,14 @@ double measure_flops_per_s(DType dtype, int64_t hidden, int64_t intermediate, in
   const at::Tensor gate = random(intermediate, hidden);
   const at::Tensor up = random(intermediate, hidden);
   const at::Tensor down = random(hidden, intermediate);
-  Panels x(tiles::arithmetic_of(type));
-  Panels inner(x.arithmetic());
+  ProductRows x(tiles::arithmetic_of(type));
+  ProductRows inner(x.arithmetic());
   const auto run = [&] {
     if (x.arithmetic() == tiles::Arithmetic::kNone) {
       at::linear(plain::silu_mul(at::linear(rows, gate), at::linear(rows, up)), down);
       return;
     }
-    x.pack(rows);
+    x.take(rows);
     gated_product(x, gate, up, inner);
     add_product(inner, down, rows);
   };

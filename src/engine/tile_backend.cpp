@@ -41,7 +41,7 @@ Qkv TileBackend::make_qkv(
     for_row_blocks(from.hidden.size(0), row_block_, [&](int64_t first, int64_t count) {
       const auto part = [&](const at::Tensor& tensor) { return tensor.narrow(0, first, count); };
       on_progress_();
-      rows_.pack(part(from.hidden), norm);
+      rows_.take(part(from.hidden), norm);
       const Rope angles{part(from.rope.cos), part(from.rope.sin)};
       const HeadTurn turn_q{{weights.q_norm, config_.norm_eps}, angles};
       const HeadTurn turn_k{{weights.k_norm, config_.norm_eps}, angles};
@@ -64,7 +64,7 @@ void TileBackend::add_attention(
     const LayerWeights& weights, at::Tensor& hidden, const at::Tensor& attended) {
   for_row_blocks(hidden.size(0), row_block_, [&](int64_t first, int64_t count) {
     on_progress_();
-    rows_.pack(attended.narrow(0, first, count));
+    rows_.take(attended.narrow(0, first, count));
     add_product(rows_, weights.o, hidden.narrow(0, first, count));
   });
 }
@@ -73,7 +73,7 @@ void TileBackend::add_mlp(const LayerWeights& weights, at::Tensor& hidden) {
   for_row_blocks(hidden.size(0), row_block_, [&](int64_t first, int64_t count) {
     on_progress_();
     const at::Tensor rows = hidden.narrow(0, first, count);
-    rows_.pack(rows, {weights.mlp_norm, config_.norm_eps});
+    rows_.take(rows, {weights.mlp_norm, config_.norm_eps});
     gated_product(rows_, weights.gate, weights.up, inner_);
     add_product(inner_, weights.down, rows);
   });

@@ -6,7 +6,7 @@
 #include <functional>
 
 #include "engine/backend.hpp"
-#include "engine/panels.hpp"
+#include "engine/product_rows.hpp"
 #include "engine/tile_head.hpp"
 
 namespace prune_sweep {
@@ -47,8 +47,8 @@ class TileBackend final : public Backend {
   int64_t row_block_;
   const std::function<void()>& on_progress_;
   TileHead head_;
-  Panels rows_;   // of a block, before a product
-  Panels inner_;  // of a block, between the MLP's products
+  ProductRows rows_;   // of a block, before a product
+  ProductRows inner_;  // of a block, between the MLP's products
 };
 
 }  // namespace prune_sweep

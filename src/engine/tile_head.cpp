@@ -89,14 +89,15 @@ std::vector<TileHead::RowState> TileHead::scan(
   const int64_t num_rows = hidden.size(0);
   const int64_t num_blocks = (config_.vocab_size + kIdBlock - 1) / kIdBlock;
 
-  Panels rows(tiles::arithmetic_of(head.scalar_type()));
-  rows.pack(hidden.contiguous(), {weights_.final_norm(), config_.norm_eps});
+  ProductRows normed(tiles::arithmetic_of(head.scalar_type()));
+  normed.take(hidden.contiguous(), {weights_.final_norm(), config_.norm_eps});
+  const Panels rows(normed);
   std::vector<RowStates> blocks(static_cast<size_t>(num_blocks), RowStates(rows.num_columns()));
   const auto scan_block = [&](int64_t block) {
     RowStates& states = blocks[static_cast<size_t>(block)];
     const int64_t first = block * kIdBlock;
     const int64_t count = std::min<int64_t>(kIdBlock, config_.vocab_size - first);
-    for_tiles_here(rows, head, first, count, [&](const Tile& tile) {
+    for_tiles_here(rows, normed.arithmetic(), head, first, count, [&](const Tile& tile) {
       const int64_t columns = rows.columns(tile.panel);
       const int64_t row = tile.panel * Panels::kRows;
       const auto at = static_cast<size_t>(row);

@@ -55,13 +55,14 @@ double largest_error(const at::Tensor& a, const at::Tensor& exact) {
 
 double tolerance(at::ScalarType type) { return type == at::kFloat ? 1e-5 : 1.0 / 128; }
 
-Panels packed(const at::Tensor& rows, const Setting& setting, const RowNorm& norm = {}) {
-  Panels panels(setting.arithmetic);
-  panels.pack(rows, norm);
-  return panels;
+ProductRows taken(const at::Tensor& rows, const Setting& setting, const RowNorm& norm = {}) {
+  ProductRows result(setting.arithmetic);
+  result.take(rows, norm);
+  return result;
 }
 
-const std::vector<int64_t> kRowCounts{1, 2, 15, 16, 17, 63, 64, 65, 130};
+// Up to 128 rows, and above, products are made differently.
+const std::vector<int64_t> kRowCounts{1, 2, 15, 16, 17, 48, 63, 64, 65, 128, 129, 130, 161};
 struct Widths {
   int64_t in, out;
 };
@@ -83,19 +84,19 @@ TEST_CASE("products of rows and weights are those of tensors") {
         const at::Tensor none;
         const at::Tensor exact = exact_product(x, weight);
         const double allowed = tolerance(setting.stored);
-        const Panels panels = packed(x, setting);
+        const ProductRows product_rows = taken(x, setting);
 
         const at::Tensor product = at::empty({rows, out}, x.options());
         const at::Tensor with_bias = at::empty({rows, out}, x.options());
         const std::array<Projection, 2> projections{
             Projection{weight, none, product}, Projection{weight, bias, with_bias}};
-        project(panels, projections);
+        project(product_rows, projections);
         CHECK(largest_error(product, exact) < allowed);
         CHECK(largest_error(with_bias, exact + bias.to(at::kDouble)) < allowed);
 
         const at::Tensor hidden = random({rows, out}, setting.stored);
         const at::Tensor sum = hidden.clone();
-        add_product(panels, weight, sum);
+        add_product(product_rows, weight, sum);
         // Rounded twice, each time as libtorch rounds.
         CHECK(same_bits(sum, hidden + product));
       }
@@ -103,19 +104,19 @@ TEST_CASE("products of rows and weights are those of tensors") {
   }
 }
 
-TEST_CASE("the gated product is in the layout of the next product") {
+TEST_CASE("the gated product is what the next product takes") {
   at::manual_seed(2);
   for (const Setting& setting : kSettings) {
     if (!is_here(setting)) continue;
-    for (const int64_t rows : {1, 17, 64, 130}) {
+    for (const int64_t rows : {1, 17, 64, 128, 130}) {
       for (const int64_t width : {2, 30, 128, 200}) {
         CAPTURE(c10::toString(setting.stored), static_cast<int>(setting.arithmetic), rows, width);
         const at::Tensor x = random({rows, 64}, setting.stored);
         const at::Tensor gate = random_weight(width, 64, setting.stored);
         const at::Tensor up = random_weight(width, 64, setting.stored);
         const at::Tensor down = random_weight(48, width, setting.stored);
-        Panels inner(setting.arithmetic);
-        gated_product(packed(x, setting), gate, up, inner);
+        ProductRows inner(setting.arithmetic);
+        gated_product(taken(x, setting), gate, up, inner);
         const at::Tensor result = at::zeros({rows, 48}, x.options());
         add_product(inner, down, result);
         const at::Tensor plainly = at::linear(
@@ -129,7 +130,7 @@ TEST_CASE("the gated product is in the layout of the next product") {
   }
 }
 
-TEST_CASE("rows are normed while they are packed") {
+TEST_CASE("rows are normed while they are taken") {
   at::manual_seed(3);
   for (const Setting& setting : kSettings) {
     if (!is_here(setting)) continue;
@@ -140,9 +141,9 @@ TEST_CASE("rows are normed while they are packed") {
     const at::Tensor at_once = at::empty({70, 20}, x.options());
     const at::Tensor one_by_one = at::empty({70, 20}, x.options());
     const std::array first{Projection{weight, none, at_once}};
-    project(packed(x, setting, {norm, 1e-6}), first);
+    project(taken(x, setting, {norm, 1e-6}), first);
     const std::array second{Projection{weight, none, one_by_one}};
-    project(packed(rms_norm(x, norm, 1e-6), setting), second);
+    project(taken(rms_norm(x, norm, 1e-6), setting), second);
     CHECK(same_bits(at_once, one_by_one));
   }
 }
@@ -159,7 +160,8 @@ TEST_CASE("a row's products have the same bits whatever goes with it") {
         at::set_num_threads(threads);
         const at::Tensor result = at::empty({count, out}, x.options());
         const std::array projection{Projection{weight, none, result}};
-        project(packed(x.narrow(0, first, count).contiguous(), setting), projection);
+        const at::Tensor rows = x.narrow(0, first, count).contiguous();
+        project(taken(rows, setting), projection);
         return result;
       };
       const at::Tensor together = product_of(0, 300, 1);
@@ -179,9 +181,9 @@ TEST_CASE("tiles in one thread cover the asked rows of a weight") {
   const at::Tensor weight = random({500, 32}, at::kFloat);
   const Setting setting{at::kFloat, tiles::Arithmetic::kFloat32};
   if (!is_here(setting)) return;
-  const Panels panels = packed(x, setting);
+  const Panels panels(taken(x, setting));
   at::Tensor sums = at::zeros({70, 500});
-  for_tiles_here(panels, weight, 100, 300, [&](const Tile& tile) {
+  for_tiles_here(panels, setting.arithmetic, weight, 100, 300, [&](const Tile& tile) {
     for (int64_t i = 0; i < tile.count; ++i) {
       for (int64_t row = 0; row < panels.rows_of(tile.panel); ++row) {
         sums[tile.panel * Panels::kRows + row][tile.first + i] =

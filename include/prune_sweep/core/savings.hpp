@@ -18,7 +18,7 @@ struct Savings {
   Use batch_decode = Use::kOn;  ///< answers are generated together, not one after the other
   Use kernels = Use::kOn;       ///< a GPU computes with kernels of our own, too
   Use graphs = Use::kOn;        ///< a GPU is given a step of generation at once
-  int32_t row_block = 1024;     ///< rows that go through a sublayer together
+  int32_t row_block = 4096;     ///< rows that go through a sublayer together
 
   bool operator==(const Savings&) const = default;
 };
