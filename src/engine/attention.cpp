@@ -181,11 +181,12 @@ class PackedAttention {
   void gather(int64_t kv_head, const QueryRun& cut, int64_t padded) {
     const int64_t size = group_ * head_dim_;
     const int64_t row_size = size * kv_.kv_heads();
-    queries_.assign(static_cast<size_t>(padded * head_dim_), C(0));
+    queries_.resize(static_cast<size_t>(padded * head_dim_));
     for (int64_t i = 0; i < cut.count; ++i) {
       const T* from = q_ + (cut.first_row + i) * row_size + kv_head * size;
       std::copy(from, from + size, queries_.begin() + i * size);
     }
+    std::fill(queries_.begin() + cut.count * size, queries_.end(), C(0));
   }
 
   void scatter(int64_t kv_head, const QueryRun& cut) {

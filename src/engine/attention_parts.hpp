@@ -31,27 +31,47 @@ inline int64_t padded_rows(int64_t rows) { return (rows + 15) / 16 * 16; }
 
 inline constexpr float kLowestScore = -std::numeric_limits<float>::infinity();
 
+/// Calls whole(i) for every sixteen of `count` values, i the first of them, and last(i, n) for the
+/// n that are left.
+template <typename Whole, typename Last>
+PRUNE_SWEEP_INLINE void for_sixteens(int64_t count, Whole whole, Last last) {
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) whole(i);
+  if (i < count) last(i, count - i);
+}
+
 /// Lane by lane the largest of `count` scaled scores and of `largest`. There is room for whole
 /// lanes behind them.
 PRUNE_SWEEP_INLINE Lanes
 largest_scores(const float* scores, int64_t count, float scale, Lanes largest) {
   const Lanes lowest = Lanes{} + kLowestScore;
-  for (int64_t i = 0; i < count; i += kLanes) {
-    const Lanes values = load(scores + i) * scale;
-    largest = larger(largest, first_lanes(count - i) ? values : lowest);
-  }
+  for_sixteens(
+      count,
+      [&](int64_t i)
+          PRUNE_SWEEP_INLINE_LAMBDA { largest = larger(largest, load(scores + i) * scale); },
+      [&](int64_t i, int64_t n) PRUNE_SWEEP_INLINE_LAMBDA {
+        largest = larger(largest, first_lanes(n) ? load(scores + i) * scale : lowest);
+      });
   return largest;
 }
 /// Turns `count` scores into e^(scaled score - `top`), in place, and adds them to `total` lane by
 /// lane.
 PRUNE_SWEEP_INLINE Lanes
 powers_of_scores(float* scores, int64_t count, float scale, float top, Lanes total) {
-  for (int64_t i = 0; i < count; i += kLanes) {
-    const Lanes powers = exp(load(scores + i) * scale - top);
-    const Lanes values = first_lanes(count - i) ? powers : Lanes{};
-    total += values;
-    store(scores + i, values, count - i);
-  }
+  const auto powers = [&](int64_t i)
+                          PRUNE_SWEEP_INLINE_LAMBDA { return exp(load(scores + i) * scale - top); };
+  for_sixteens(
+      count,
+      [&](int64_t i) PRUNE_SWEEP_INLINE_LAMBDA {
+        const Lanes values = powers(i);
+        total += values;
+        store(scores + i, values);
+      },
+      [&](int64_t i, int64_t n) PRUNE_SWEEP_INLINE_LAMBDA {
+        const Lanes values = first_lanes(n) ? powers(i) : Lanes{};
+        total += values;
+        store(scores + i, values, n);
+      });
   return total;
 }
 
@@ -59,10 +79,17 @@ powers_of_scores(float* scores, int64_t count, float scale, float top, Lanes tot
 template <typename T, typename C>
 PRUNE_SWEEP_INLINE void store_probabilities(
     const float* powers, int64_t count, float norm, int64_t extent, C* probabilities) {
-  for (int64_t i = 0; i < extent; i += kLanes) {
-    const Lanes values = first_lanes(count - i) ? load(powers + i) * norm : Lanes{};
-    store(probabilities + i, rounded_to<T>(values));
-  }
+  const auto keep = [&](int64_t i, Lanes values) PRUNE_SWEEP_INLINE_LAMBDA {
+    // What is multiplied in the type it is stored in is rounded to it by storing.
+    store(probabilities + i, std::is_same_v<T, C> ? values : rounded_to<T>(values));
+  };
+  for_sixteens(
+      count,
+      [&](int64_t i) PRUNE_SWEEP_INLINE_LAMBDA { keep(i, load(powers + i) * norm); },
+      [&](int64_t i, int64_t n) PRUNE_SWEEP_INLINE_LAMBDA {
+        keep(i, first_lanes(n) ? load(powers + i) * norm : Lanes{});
+      });
+  for (int64_t i = lanes_up(count); i < extent; i += kLanes) keep(i, Lanes{});
 }
 
 }  // namespace prune_sweep

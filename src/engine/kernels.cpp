@@ -4,8 +4,6 @@
 #include <ATen/Parallel.h>
 
 #include <cmath>
-#include <cstring>
-#include <vector>
 
 #include "engine/kernel_loops.hpp"
 #include "engine/lanes.hpp"
@@ -16,37 +14,55 @@ namespace {
 
 using c10::BFloat16;
 
+/// 1 / rms of a row.
+template <typename T>
+PRUNE_SWEEP_INLINE float norm_of(const T* x, int64_t n, float eps) {
+  Lanes squares{};
+  for (int64_t i = 0; i < n; i += kLanes) {
+    const Lanes values = load(x + i, n - i);
+    squares += values * values;
+  }
+  return 1.0F / std::sqrt(sum(squares) / static_cast<float>(n) + eps);
+}
+
+/// Lanes from x[i] on times the row's norm and weight.
+template <typename T>
+PRUNE_SWEEP_INLINE Lanes
+normed_lanes(const T* x, const T* weight, float norm, int64_t i, int64_t count) {
+  return rounded_to<T>(load(x + i, count) * norm) * load(weight + i, count);
+}
+
 template <typename T>
 PRUNE_SWEEP_INLINE void norm_rows(
     const T* x, const T* weight, T* out, int64_t rows, int64_t n, float eps) {
   for (int64_t row = 0; row < rows; ++row, x += n, out += n) {
-    Lanes squares{};
+    const float norm = norm_of(x, n, eps);
     for (int64_t i = 0; i < n; i += kLanes) {
-      const Lanes values = load(x + i, n - i);
-      squares += values * values;
-    }
-    const float scale = 1.0F / std::sqrt(sum(squares) / static_cast<float>(n) + eps);
-    for (int64_t i = 0; i < n; i += kLanes) {
-      const Lanes unit = rounded_to<T>(load(x + i, n - i) * scale);
-      store(out + i, unit * load(weight + i, n - i), n - i);
+      store(out + i, normed_lanes(x, weight, norm, i, n - i), n - i);
     }
   }
 }
 
+/// In place: a head after its norm, if `weight` is one, then turned.
 template <typename T>
-PRUNE_SWEEP_INLINE void rotate_head(const T* x, const T* cos, const T* sin, T* out, int64_t half) {
+PRUNE_SWEEP_INLINE void norm_and_rotate_head(
+    T* x, const T* weight, float eps, const T* cos, const T* sin, int64_t half) {
+  const float norm = weight != nullptr ? norm_of(x, 2 * half, eps) : 1.0F;
   for (int64_t i = 0; i < half; i += kLanes) {
     const int64_t count = half - i;
-    const Lanes a = load(x + i, count);
-    const Lanes b = load(x + half + i, count);
+    const auto lanes = [&](int64_t at) PRUNE_SWEEP_INLINE_LAMBDA {
+      if (weight == nullptr) return load(x + at, count);
+      return rounded_to<T>(normed_lanes(x, weight, norm, at, count));
+    };
+    const Lanes a = lanes(i);
+    const Lanes b = lanes(half + i);
     const Lanes c = load(cos + i, count);
     const Lanes s = load(sin + i, count);
-    store(out + i, rounded_to<T>(a * c) - rounded_to<T>(b * s), count);
-    store(out + half + i, rounded_to<T>(b * c) + rounded_to<T>(a * s), count);
+    store(x + i, rounded_to<T>(a * c) - rounded_to<T>(b * s), count);
+    store(x + half + i, rounded_to<T>(b * c) + rounded_to<T>(a * s), count);
   }
 }
 
-/// `scratch` holds a head.
 template <typename T>
 PRUNE_SWEEP_INLINE void norm_and_rotate_heads(
     T* x,
@@ -56,16 +72,10 @@ PRUNE_SWEEP_INLINE void norm_and_rotate_heads(
     const T* sin,
     int64_t rows,
     int64_t heads,
-    int64_t half,
-    T* scratch) {
+    int64_t half) {
   for (int64_t row = 0; row < rows; ++row, cos += half, sin += half) {
     for (int64_t head = 0; head < heads; ++head, x += 2 * half) {
-      if (weight != nullptr) {
-        norm_rows(x, weight, scratch, 1, 2 * half, eps);
-      } else {
-        std::memcpy(scratch, x, sizeof(T) * static_cast<size_t>(2 * half));
-      }
-      rotate_head(scratch, cos, sin, x, half);
+      norm_and_rotate_head(x, weight, eps, cos, sin, half);
     }
   }
 }
@@ -77,9 +87,8 @@ PRUNE_SWEEP_CLONES void norm_and_rotate_rows(
     const float* sin,
     int64_t rows,
     int64_t heads,
-    int64_t half,
-    float* scratch) {
-  norm_and_rotate_heads(x, weight, eps, cos, sin, rows, heads, half, scratch);
+    int64_t half) {
+  norm_and_rotate_heads(x, weight, eps, cos, sin, rows, heads, half);
 }
 PRUNE_SWEEP_CLONES void norm_and_rotate_rows(
     BFloat16* x,
@@ -89,9 +98,8 @@ PRUNE_SWEEP_CLONES void norm_and_rotate_rows(
     const BFloat16* sin,
     int64_t rows,
     int64_t heads,
-    int64_t half,
-    BFloat16* scratch) {
-  norm_and_rotate_heads(x, weight, eps, cos, sin, rows, heads, half, scratch);
+    int64_t half) {
+  norm_and_rotate_heads(x, weight, eps, cos, sin, rows, heads, half);
 }
 
 /// How many rows are worth a thread of their own.
@@ -143,7 +151,6 @@ void norm_and_rotate(const at::Tensor& x, const HeadTurn& turn) {
   with_element_type(x, [&](auto zero) {
     using T = decltype(zero);
     at::parallel_for(0, x.size(0), grain(heads * head_dim), [&](int64_t begin, int64_t end) {
-      std::vector<T> scratch(static_cast<size_t>(head_dim));
       norm_and_rotate_rows(
           x.data_ptr<T>() + begin * heads * head_dim,
           norm.weight.defined() ? norm.weight.const_data_ptr<T>() : nullptr,
@@ -152,8 +159,7 @@ void norm_and_rotate(const at::Tensor& x, const HeadTurn& turn) {
           rope.sin.const_data_ptr<T>() + begin * head_dim / 2,
           end - begin,
           heads,
-          head_dim / 2,
-          scratch.data());
+          head_dim / 2);
     });
   });
 }

@@ -16,7 +16,7 @@ namespace prune_sweep {
 class KvBlocks {
  public:
   /// Positions of a block, but the last one of a text.
-  static constexpr int64_t kPositions = 128;
+  static constexpr int64_t kPositions = 64;
   /// Positions of a block are a multiple of it.
   static constexpr int64_t kStep = 32;
 

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstring>
 #include <type_traits>
+#include <utility>
 
 #include "engine/lanes.hpp"
 #include "engine/team.hpp"
@@ -29,27 +30,35 @@ struct BlockRows {
   int64_t count = 0;  ///< positions of the block
 };
 
+/// Words [first, first + 16) of a row of `head_dim` elements, zeros behind it.
+template <typename T, typename C>
+PRUNE_SWEEP_INLINE LaneBits words_of(const T* row, int64_t first, int64_t head_dim) {
+  const int64_t element = first * tiles::kPerWord<C>;
+  if constexpr (std::is_same_v<T, C>) {
+    LaneBits lanes{};
+    const int64_t bytes = static_cast<int64_t>(sizeof(T)) * (head_dim - element);
+    if (bytes >= 64) {
+      std::memcpy(&lanes, row + element, 64);
+    } else {
+      std::memcpy(&lanes, row + element, static_cast<size_t>(bytes));
+    }
+    return lanes;
+  } else {
+    return to_bits(load(row + element, head_dim - element));
+  }
+}
+
 template <typename T, typename C>
 PRUNE_SWEEP_INLINE void fill_keys_from(const BlockRows<T>& rows, int64_t head_dim, Word* to) {
   const int64_t width = tiles::words<C>(head_dim);
   for (int64_t position = 0; position < rows.count; position += kLanes) {
     for (int64_t first = 0; first < width; first += kLanes) {
       const int64_t count = width - first < kLanes ? width - first : kLanes;
-      LaneSquare square{};
+      LaneSquare square;
       for (int64_t i = 0; i < kLanes; ++i) {
         const T* row = rows.at[static_cast<size_t>(position + i)];
-        if (row == nullptr) continue;
-        LaneBits& lanes = square[static_cast<size_t>(i)];
-        if constexpr (std::is_same_v<T, C>) {
-          const int64_t elements = head_dim - first * tiles::kPerWord<C>;
-          const int64_t bytes = static_cast<int64_t>(sizeof(T)) * elements;
-          std::memcpy(
-              &lanes,
-              row + first * tiles::kPerWord<C>,
-              static_cast<size_t>(bytes < 64 ? bytes : 64));
-        } else {
-          lanes = to_bits(load(row + first, count));
-        }
+        square[static_cast<size_t>(i)] =
+            row != nullptr ? words_of<T, C>(row, first, head_dim) : LaneBits{};
       }
       transpose(square);
       for (int64_t i = 0; i < count; ++i) {
@@ -59,11 +68,37 @@ PRUNE_SWEEP_INLINE void fill_keys_from(const BlockRows<T>& rows, int64_t head_di
   }
 }
 
+/// Pairs (a[i], b[i]) of all 32 halves as 32 words.
+PRUNE_SWEEP_INLINE void store_pairs(const BFloat16* a, const BFloat16* b, Word* to) {
+  using Halves = uint16_t __attribute__((vector_size(64)));
+  Halves first;
+  Halves second;
+  std::memcpy(&first, a, sizeof first);
+  std::memcpy(&second, b, sizeof second);
+  const auto pairs = [&]<int... i>(std::integer_sequence<int, i...>, auto begin)
+      PRUNE_SWEEP_INLINE_LAMBDA {
+    return __builtin_shufflevector(first, second, (begin + i / 2 + i % 2 * 32)...);
+  };
+  constexpr auto kAll = std::make_integer_sequence<int, 32>{};
+  const Halves low = pairs(kAll, std::integral_constant<int, 0>{});
+  const Halves high = pairs(kAll, std::integral_constant<int, 16>{});
+  std::memcpy(to, &low, sizeof low);
+  std::memcpy(to + kLanes, &high, sizeof high);
+}
+
 template <typename T, typename C>
 PRUNE_SWEEP_INLINE void fill_values_from(const BlockRows<T>& rows, int64_t head_dim, Word* to) {
   for (int64_t position = 0; position < rows.count; position += tiles::kPerWord<C>) {
     const T* row = rows.at[static_cast<size_t>(position)];
-    for (int64_t i = 0; i < head_dim; i += kLanes) {
+    Word* const words_at = to + position / tiles::kPerWord<C> * head_dim;
+    int64_t i = 0;
+    if constexpr (std::is_same_v<C, BFloat16>) {
+      const T* next = rows.at[static_cast<size_t>(position + 1)];
+      for (; row != nullptr && next != nullptr && i + 2 * kLanes <= head_dim; i += 2 * kLanes) {
+        store_pairs(row + i, next + i, words_at + i);
+      }
+    }
+    for (; i < head_dim; i += kLanes) {
       const int64_t count = head_dim - i;
       const Lanes first = row != nullptr ? load(row + i, count) : Lanes{};
       LaneBits words;
@@ -75,7 +110,7 @@ PRUNE_SWEEP_INLINE void fill_values_from(const BlockRows<T>& rows, int64_t head_
         words = to_bits(first);
       }
       std::memcpy(
-          to + position / tiles::kPerWord<C> * head_dim + i,
+          words_at + i,
           &words,
           sizeof(Word) * static_cast<size_t>(count < kLanes ? count : kLanes));
     }
