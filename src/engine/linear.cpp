@@ -56,9 +56,9 @@ class TileProduct {
     const T* rows = weight.const_data_ptr<T>() + first * x_->width();
     if constexpr (std::is_same_v<T, C>) {
       rows_ = rows;
-      // A checkpoint's tensors begin anywhere. One product alone does not pay for a copy.
+      // A checkpoint's tensors begin anywhere. Two products do not pay for a copy.
       const bool is_aligned = reinterpret_cast<uintptr_t>(rows) % kCacheLineBytes == 0;
-      if (is_aligned || x_->size() == 1) return;
+      if (is_aligned || x_->size() <= 2) return;
     }
     copied_.assign(rows, rows + count * x_->width());
     rows_ = copied_.data();
