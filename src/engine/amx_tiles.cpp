@@ -21,10 +21,10 @@ namespace {
 constexpr int64_t kTile = 16;         ///< rows of a register, and words of its rows
 constexpr int64_t kInnerHalves = 32;  ///< of the inner dimension in one
 
-/// A register is stored after so much of the inner dimension, where nobody reads it: when none was
-/// for about a microsecond, the next store holds up loads from the second cache for 300 ns: a fourth
-/// of a product's time (measured on a Xeon with a 2 MiB cache a core; we know of no document that
-/// says so). Multiple of kInnerHalves.
+/// After so much of the inner dimension a register is stored where nobody reads it. When none was
+/// for about a microsecond, the next store holds up loads from the second cache for 300 ns, a
+/// fourth of a product's time: measured on a Xeon with 2 MiB of that cache a core, documented
+/// nowhere that we know of. Multiple of kInnerHalves.
 constexpr int64_t kStoreEvery = 256;
 
 /// How many rows the registers for a and c have now; 0: the thread holds none.

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine/aligned_vector.hpp"
+#include "engine/product_tasks.hpp"
 #include "engine/row_stores.hpp"
 #include "engine/team.hpp"
 #include "engine/tile_types.hpp"
@@ -23,12 +24,7 @@ constexpr int64_t kFewRows = 128;
 /// Weights of the same shape that are multiplied with the same rows: one, or two.
 using WeightsOfProduct = std::vector<const at::Tensor*>;
 
-/// Rows [first, first + count) of all weights of a product.
-struct Block {
-  size_t product;
-  int64_t first;
-  int64_t count;
-};
+using Block = ProductTasks::Block;
 
 /// Sums of rows [first_row, first_row + num_rows) with a part of a block, [num_rows][count], rows
 /// `stride` apart: of a product's first weight and, if it has one, of its second.
@@ -236,74 +232,22 @@ class ManyRows {
   const ProductRows& x_;
 };
 
-/// Blocks of the weights of some products x shares of the rows: the tasks of these products.
-class Tasks {
- public:
-  struct Task {
-    Block block;
-    int64_t first_row;
-    int64_t end_row;
-  };
-
-  /// `most_weight_rows`(number of weights): rows of each weight of a product in a block.
-  template <typename MostWeightRows>
-  Tasks(
-      std::span<const WeightsOfProduct> products,
-      int64_t num_rows,
-      int64_t rows_at_once,
-      const MostWeightRows& most_weight_rows)
-      : num_rows_(num_rows), rows_at_once_(rows_at_once) {
-    // A few tasks for each thread would leave some idle at the end.
-    constexpr int64_t kTasksPerThread = 4;
-    const int64_t wanted = kTasksPerThread * at::get_num_threads();
-    int64_t all_weight_rows = 0;
-    for (const WeightsOfProduct& weights : products) {
-      all_weight_rows += std::ssize(weights) * weights.front()->size(0);
-    }
-    for (size_t i = 0; i < products.size(); ++i) {
-      const int64_t num_weights = std::ssize(products[i]);
-      const int64_t most =
-          std::min(most_weight_rows(num_weights), all_weight_rows / wanted / num_weights);
-      const int64_t size = std::max(Panels::kRows, most / Panels::kRows * Panels::kRows);
-      const int64_t out_width = products[i].front()->size(0);
-      for (int64_t first = 0; first < out_width; first += size) {
-        blocks_.push_back({i, first, std::min(size, out_width - first)});
-      }
-    }
-    const auto num_blocks = std::ssize(blocks_);
-    const int64_t most_shares = (num_rows + rows_at_once - 1) / rows_at_once;
-    shares_ = std::clamp<int64_t>((wanted + num_blocks - 1) / num_blocks, 1, most_shares);
-  }
-
-  int64_t size() const { return std::ssize(blocks_) * shares_; }
-  Task at(int64_t index) const {
-    const auto cut = [&](int64_t share) {
-      const int64_t row = num_rows_ * share / shares_;
-      return share == shares_ ? row : row / rows_at_once_ * rows_at_once_;
-    };
-    const int64_t share = index % shares_;
-    return {blocks_[static_cast<size_t>(index / shares_)], cut(share), cut(share + 1)};
-  }
-
- private:
-  int64_t num_rows_;
-  int64_t rows_at_once_;
-  std::vector<Block> blocks_;
-  int64_t shares_ = 1;
-};
-
 /// Calls on_sums for all sums of the products, from several threads. Rows is FewRows or ManyRows.
 template <typename Rows, typename OnSums>
 void run_products(
     const ProductRows& x, std::span<const WeightsOfProduct> products, const OnSums& on_sums) {
   const Rows rows(x);
-  const Tasks tasks(products, x.num_rows(), Rows::kRowsAtOnce, [&](int64_t num_weights) {
-    return Rows::most_weight_rows(x.width(), num_weights);
-  });
+  std::vector<ProductShape> shapes;
+  for (const WeightsOfProduct& weights : products) {
+    const int64_t num_weights = std::ssize(weights);
+    const int64_t most = Rows::most_weight_rows(x.width(), num_weights);
+    shapes.push_back({num_weights, weights.front()->size(0), most});
+  }
+  const ProductTasks tasks(shapes, x.num_rows(), Rows::kRowsAtOnce, at::get_num_threads());
   share_tasks(tasks.size(), 1, [&](TaskCounter& counter) {
     typename Rows::Worker worker(rows);
     for (int64_t index = 0; counter.take(index);) {
-      const Tasks::Task task = tasks.at(index);
+      const ProductTasks::Task task = tasks.at(index);
       worker.set_block(task.block, products[task.block.product]);
       for (int64_t row = task.first_row; row < task.end_row; row += Rows::kRowsAtOnce) {
         worker.multiply(row, on_sums);
