@@ -125,7 +125,7 @@ class PackedAttention {
 
   void attend(int64_t kv_head, const QueryRun& cut) {
     const int64_t rows = cut.count * group_;
-    const int64_t padded = padded_rows(rows);
+    const int64_t padded = tiles::padded_rows(rows);
     const int64_t extent = KvBlocks::steps_up(cut.first_position + cut.count);
     const int64_t num_blocks = KvBlocks::num_blocks(extent);
     // Whole blocks apart, so that few shapes of products occur.

@@ -26,19 +26,7 @@ inline float score_scale(int64_t head_dim) {
   return 1.0F / std::sqrt(static_cast<float>(head_dim));
 }
 
-/// Rows of a left-hand side, rounded up so that few shapes of products occur.
-inline int64_t padded_rows(int64_t rows) { return (rows + 15) / 16 * 16; }
-
 inline constexpr float kLowestScore = -std::numeric_limits<float>::infinity();
-
-/// Calls whole(i) for every sixteen of `count` values, i the first of them, and last(i, n) for the
-/// n that are left.
-template <typename Whole, typename Last>
-PRUNE_SWEEP_INLINE void for_sixteens(int64_t count, Whole whole, Last last) {
-  int64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) whole(i);
-  if (i < count) last(i, count - i);
-}
 
 /// Lane by lane the largest of `count` scaled scores and of `largest`. There is room for whole
 /// lanes behind them.

@@ -38,6 +38,15 @@ PRUNE_SWEEP_INLINE int64_t lanes_up(int64_t count) {
   return (count + kLanes - 1) / kLanes * kLanes;
 }
 
+/// Calls whole(i) for every sixteen of `count` values, i the first of them, and last(i, n) for the
+/// n that are left.
+template <typename Whole, typename Last>
+PRUNE_SWEEP_INLINE void for_sixteens(int64_t count, Whole whole, Last last) {
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) whole(i);
+  if (i < count) last(i, count - i);
+}
+
 PRUNE_SWEEP_INLINE Lanes from_bits(LaneBits bits) { return std::bit_cast<Lanes>(bits); }
 PRUNE_SWEEP_INLINE LaneBits to_bits(Lanes values) { return std::bit_cast<LaneBits>(values); }
 

@@ -162,10 +162,8 @@ class ManyRows {
 
     void set_block(const Block& block, const WeightsOfProduct& weights) {
       block_ = block;
-      const int64_t num_panels = (block.count + kPanel - 1) / kPanel;
-      const int64_t panel_words = tiles::words<C>(x_.width()) * kPanel;
-      words_.resize(static_cast<size_t>(std::ssize(weights) * num_panels * panel_words));
-      second_ = words_.data() + num_panels * panel_words;
+      padded_count_ = (block.count + kPanel - 1) / kPanel * kPanel;
+      words_.resize(static_cast<size_t>(words_before(std::ssize(weights) * padded_count_)));
       num_weights_ = weights.size();
       for (size_t i = 0; i < weights.size(); ++i) {
         const T* rows = weights[i]->template const_data_ptr<T>() + block.first * x_.width();
@@ -184,7 +182,7 @@ class ManyRows {
         const int64_t columns = columns_of_panel(count);
         for (size_t i = 0; i < num_weights_; ++i) {
           tiles::multiply(
-              ProductRows::steps_up(num_rows),
+              tiles::padded_rows(num_rows),
               columns,
               x_.width(),
               x_.template row<C>(first_row),
@@ -202,8 +200,11 @@ class ManyRows {
 
    private:
     int64_t count_of(int64_t first) const { return std::min(kPanel, block_.count - first); }
+    int64_t words_before(int64_t weight_row) const {
+      return weight_row * tiles::words<C>(x_.width());
+    }
     Word* words_of(size_t weight, int64_t first) {
-      return (weight == 0 ? words_.data() : second_) + first * tiles::words<C>(x_.width());
+      return words_.data() + words_before(static_cast<int64_t>(weight) * padded_count_ + first);
     }
     float* sums_of(size_t weight) { return sums_.data() + weight * (sums_.size() / 2); }
 
@@ -219,9 +220,9 @@ class ManyRows {
 
     const ProductRows& x_;
     Block block_{};
+    int64_t padded_count_ = 0;  ///< of the block, whole panels
     size_t num_weights_ = 0;
     AlignedVector<Word> words_;  ///< the panels of the first weight, then those of the second
-    Word* second_ = nullptr;
     AlignedVector<C> widened_;
     AlignedVector<float> sums_ = AlignedVector<float>(2 * kRowsAtOnce * kPanel);
   };
@@ -340,12 +341,11 @@ void gated_product(
 
 void for_tiles_here(
     const Panels& x,
-    tiles::Arithmetic arithmetic,
     const at::Tensor& weight,
     int64_t first,
     int64_t count,
     const OnTile& on_tile) {
-  with_tile_types(weight.scalar_type(), arithmetic, [&](auto stored, auto multiplied) {
+  with_tile_types(weight.scalar_type(), x.arithmetic(), [&](auto stored, auto multiplied) {
     using Product = TileProduct<decltype(stored), decltype(multiplied)>;
     Product product(x);
     for (int64_t block = first; block < first + count; block += Product::kWeightRows) {
@@ -355,7 +355,7 @@ void for_tiles_here(
         on_tile({block, rows, panel, product.sums(panel)});
       }
     }
-    tiles::release(arithmetic);
+    tiles::release(x.arithmetic());
   });
 }
 

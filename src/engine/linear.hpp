@@ -44,13 +44,8 @@ struct Tile {
 using OnTile = std::function<void(const Tile&)>;
 
 /// Calls `on_tile` for all panels and the weight's rows [first, first + count), ascending in rows,
-/// from the calling thread alone. `arithmetic`: of the panels.
+/// from the calling thread alone.
 void for_tiles_here(
-    const Panels& x,
-    tiles::Arithmetic arithmetic,
-    const at::Tensor& weight,
-    int64_t first,
-    int64_t count,
-    const OnTile& on_tile);
+    const Panels& x, const at::Tensor& weight, int64_t first, int64_t count, const OnTile& on_tile);
 
 }  // namespace prune_sweep

@@ -6,6 +6,7 @@
 
 #include "engine/lanes.hpp"
 #include "engine/team.hpp"
+#include "engine/tile_types.hpp"
 #include "engine/transpose.hpp"
 
 namespace prune_sweep {
@@ -61,8 +62,9 @@ void pack_panel(
   pack(rows, stride, count, width, to, columns);
 }
 
-Panels::Panels(const ProductRows& rows) : rows_(rows.num_rows()), width_(rows.width()) {
-  const auto pack_all = [&](auto zero) {
+Panels::Panels(const ProductRows& rows)
+    : arithmetic_(rows.arithmetic()), rows_(rows.num_rows()), width_(rows.width()) {
+  with_multiplied_type(rows.arithmetic(), [&](auto zero) {
     using C = decltype(zero);
     num_words_ = tiles::words<C>(width_);
     words_.resize(static_cast<size_t>(size() * kRows * num_words_));
@@ -77,12 +79,7 @@ Panels::Panels(const ProductRows& rows) : rows_(rows.num_rows()), width_(rows.wi
             columns(index));
       }
     });
-  };
-  if (rows.arithmetic() == tiles::Arithmetic::kBfloat16) {
-    pack_all(BFloat16{});
-  } else {
-    pack_all(float{});
-  }
+  });
 }
 
 }  // namespace prune_sweep

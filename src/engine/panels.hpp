@@ -44,6 +44,7 @@ class Panels {
 
   explicit Panels(const ProductRows& rows);
 
+  tiles::Arithmetic arithmetic() const { return arithmetic_; }
   int64_t width() const { return width_; }
   int64_t size() const { return (rows_ + kRows - 1) / kRows; }
   /// Rows of a panel that are somebody's; behind them come zeros up to columns().
@@ -58,6 +59,7 @@ class Panels {
   }
 
  private:
+  tiles::Arithmetic arithmetic_;
   int64_t rows_;
   int64_t width_;
   int64_t num_words_;  ///< of a row

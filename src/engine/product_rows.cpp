@@ -33,20 +33,15 @@ void ProductRows::reshape(int64_t rows, int64_t width) {
   constexpr int64_t kLine = 32;
   stride_ = (width + kLine - 1) / kLine * kLine + kLine;
   const auto type = arithmetic_ == tiles::Arithmetic::kBfloat16 ? at::kBFloat16 : at::kFloat;
-  const int64_t needed = steps_up(rows) * stride_;
+  const int64_t needed = tiles::padded_rows(rows) * stride_;
   if (!elements_.defined() || elements_.numel() < needed) {
     elements_ = at::empty({needed}, at::TensorOptions(type));
   }
-  const auto set_zeros = [&](auto zero) {
+  with_multiplied_type(arithmetic_, [&](auto zero) {
     using C = decltype(zero);
-    std::fill(row<C>(rows), row<C>(steps_up(rows)), zero);
+    std::fill(row<C>(rows), row<C>(tiles::padded_rows(rows)), zero);
     for (int64_t i = 0; i < rows && width % tiles::kPerWord<C> != 0; ++i) row<C>(i)[width] = zero;
-  };
-  if (arithmetic_ == tiles::Arithmetic::kBfloat16) {
-    set_zeros(BFloat16(0.0F));
-  } else {
-    set_zeros(0.0F);
-  }
+  });
 }
 
 void ProductRows::take(const at::Tensor& rows, const RowNorm& norm) {

@@ -13,10 +13,6 @@ namespace prune_sweep {
 
 class ProductRows {
  public:
-  /// Rows come in sixteens: behind the last one that is somebody's there are zeros.
-  static constexpr int64_t kStep = 16;
-  static constexpr int64_t steps_up(int64_t rows) { return (rows + kStep - 1) / kStep * kStep; }
-
   explicit ProductRows(tiles::Arithmetic arithmetic) : arithmetic_(arithmetic) {}
 
   /// Room for [rows, width]; what was there before is gone. Memory is kept for the next time.
@@ -30,7 +26,8 @@ class ProductRows {
   /// Elements from a row to the next; behind `width` of them there are zeros up to whole words.
   int64_t stride() const { return stride_; }
 
-  /// Row `index` of steps_up(num_rows()). C is the type of arithmetic().
+  /// Row `index` of tiles::padded_rows(num_rows()), those behind the last that is somebody's zeros.
+  /// C is the type of arithmetic().
   template <typename C>
   C* row(int64_t index) {
     return static_cast<C*>(elements_.data_ptr()) + index * stride_;

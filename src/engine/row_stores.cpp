@@ -17,9 +17,10 @@ using c10::BFloat16;
 template <typename Use>
 PRUNE_SWEEP_INLINE void for_lanes(int64_t rows, int64_t count, Use use) {
   for (int64_t row = 0; row < rows; ++row) {
-    int64_t column = 0;
-    for (; column + kLanes <= count; column += kLanes) use(row, column, kLanes);
-    if (column < count) use(row, column, count - column);
+    for_sixteens(
+        count,
+        [&](int64_t column) PRUNE_SWEEP_INLINE_LAMBDA { use(row, column, kLanes); },
+        [&](int64_t column, int64_t n) PRUNE_SWEEP_INLINE_LAMBDA { use(row, column, n); });
   }
 }
 

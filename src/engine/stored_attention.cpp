@@ -186,7 +186,7 @@ class StoredAttention {
       f(Reading{first, num_rows, layout_.block_of(run, index), index * kPositions});
     };
     // Behind all rows is room for padding.
-    const int64_t num_padded = padded_rows(std::ssize(rows) * group_);
+    const int64_t num_padded = tiles::padded_rows(std::ssize(rows) * group_);
     for (int64_t i = 0; i < num_shared_; ++i) read(0, num_padded, row_at(rows, 0).run, i);
     for (int64_t first = 0; first < std::ssize(rows);) {
       const StoredRow& row = row_at(rows, first);

@@ -97,7 +97,7 @@ std::vector<TileHead::RowState> TileHead::scan(
     RowStates& states = blocks[static_cast<size_t>(block)];
     const int64_t first = block * kIdBlock;
     const int64_t count = std::min<int64_t>(kIdBlock, config_.vocab_size - first);
-    for_tiles_here(rows, normed.arithmetic(), head, first, count, [&](const Tile& tile) {
+    for_tiles_here(rows, head, first, count, [&](const Tile& tile) {
       const int64_t columns = rows.columns(tile.panel);
       const int64_t row = tile.panel * Panels::kRows;
       const auto at = static_cast<size_t>(row);

@@ -9,6 +9,16 @@
 
 namespace prune_sweep {
 
+/// Calls f with a zero of the type that elements are multiplied in.
+template <typename F>
+void with_multiplied_type(tiles::Arithmetic arithmetic, F f) {
+  if (arithmetic == tiles::Arithmetic::kBfloat16) {
+    f(c10::BFloat16(0.0F));
+  } else {
+    f(0.0F);
+  }
+}
+
 /// Calls f with a T and a C: the type that elements are stored in, and the one they are multiplied
 /// in.
 template <typename F>

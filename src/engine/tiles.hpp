@@ -26,6 +26,9 @@ constexpr int64_t words(int64_t count) {
   return (count + kPerWord<C> - 1) / kPerWord<C>;
 }
 
+/// Rows of a left side, rounded up so that few shapes of products occur.
+constexpr int64_t padded_rows(int64_t rows) { return (rows + 15) / 16 * 16; }
+
 /// The type that elements of type `stored` are multiplied in.
 enum class Arithmetic : uint8_t {
   kNone,      ///< this CPU or this libtorch has no such products

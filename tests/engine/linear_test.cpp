@@ -183,7 +183,7 @@ TEST_CASE("tiles in one thread cover the asked rows of a weight") {
   if (!is_here(setting)) return;
   const Panels panels(taken(x, setting));
   at::Tensor sums = at::zeros({70, 500});
-  for_tiles_here(panels, setting.arithmetic, weight, 100, 300, [&](const Tile& tile) {
+  for_tiles_here(panels, weight, 100, 300, [&](const Tile& tile) {
     for (int64_t i = 0; i < tile.count; ++i) {
       for (int64_t row = 0; row < panels.rows_of(tile.panel); ++row) {
         sums[tile.panel * Panels::kRows + row][tile.first + i] =
