@@ -35,6 +35,8 @@ struct Sums {
   int64_t stride;
   const float* of_first;
   const float* of_second;
+
+  SumsShape shape() const { return {num_rows, part.count, stride}; }
 };
 
 /// Products with the rows of a weight on the left, sums [count][columns of the panel]. T is what
@@ -295,9 +297,7 @@ void project(const ProductRows& x, std::span<const Projection> projections) {
       const auto& [out, bias, width] = targets[part.product];
       store_rows(
           sums.of_first,
-          sums.stride,
-          sums.num_rows,
-          part.count,
+          sums.shape(),
           bias != nullptr ? bias + part.first : nullptr,
           out + sums.first_row * width + part.first,
           width);
@@ -313,7 +313,7 @@ void add_product(const ProductRows& x, const at::Tensor& weight, at::Tensor hidd
     const int64_t width = hidden.size(1);
     for_sums<T, decltype(multiplied)>(x, products, [&](const Sums& sums) {
       T* const to = out + sums.first_row * width + sums.part.first;
-      add_rows(sums.of_first, sums.stride, sums.num_rows, sums.part.count, to, width);
+      add_rows(sums.of_first, sums.shape(), to, width);
     });
   });
 }
@@ -330,9 +330,7 @@ void gated_product(
           stored,
           sums.of_first,
           sums.of_second,
-          sums.stride,
-          sums.num_rows,
-          sums.part.count,
+          sums.shape(),
           inner.row<C>(sums.first_row) + sums.part.first,
           inner.stride());
     });

@@ -15,10 +15,10 @@ using c10::BFloat16;
 
 /// Calls use(row, column, number of lanes) for all elements, sixteen of a row at a time.
 template <typename Use>
-PRUNE_SWEEP_INLINE void for_lanes(int64_t rows, int64_t count, Use use) {
-  for (int64_t row = 0; row < rows; ++row) {
+PRUNE_SWEEP_INLINE void for_lanes(const SumsShape& shape, Use use) {
+  for (int64_t row = 0; row < shape.rows; ++row) {
     for_sixteens(
-        count,
+        shape.count,
         [&](int64_t column) PRUNE_SWEEP_INLINE_LAMBDA { use(row, column, kLanes); },
         [&](int64_t column, int64_t n) PRUNE_SWEEP_INLINE_LAMBDA { use(row, column, n); });
   }
@@ -26,15 +26,9 @@ PRUNE_SWEEP_INLINE void for_lanes(int64_t rows, int64_t count, Use use) {
 
 template <typename T>
 PRUNE_SWEEP_INLINE void store_all(
-    const float* sums,
-    int64_t stride,
-    int64_t rows,
-    int64_t count,
-    const T* bias,
-    T* out,
-    int64_t out_stride) {
-  for_lanes(rows, count, [&](int64_t row, int64_t column, int64_t n) PRUNE_SWEEP_INLINE_LAMBDA {
-    Lanes sum = load(sums + row * stride + column, n);
+    const float* sums, const SumsShape& shape, const T* bias, T* out, int64_t out_stride) {
+  for_lanes(shape, [&](int64_t row, int64_t column, int64_t n) PRUNE_SWEEP_INLINE_LAMBDA {
+    Lanes sum = load(sums + row * shape.stride + column, n);
     if (bias != nullptr) sum += load(bias + column, n);
     store(out + row * out_stride + column, sum, n);
   });
@@ -42,24 +36,18 @@ PRUNE_SWEEP_INLINE void store_all(
 
 template <typename T>
 PRUNE_SWEEP_INLINE void add_all(
-    const float* sums, int64_t stride, int64_t rows, int64_t count, T* out, int64_t out_stride) {
-  for_lanes(rows, count, [&](int64_t row, int64_t column, int64_t n) PRUNE_SWEEP_INLINE_LAMBDA {
+    const float* sums, const SumsShape& shape, T* out, int64_t out_stride) {
+  for_lanes(shape, [&](int64_t row, int64_t column, int64_t n) PRUNE_SWEEP_INLINE_LAMBDA {
     T* const at = out + row * out_stride + column;
-    store(at, load(at, n) + rounded_to<T>(load(sums + row * stride + column, n)), n);
+    store(at, load(at, n) + rounded_to<T>(load(sums + row * shape.stride + column, n)), n);
   });
 }
 
 template <typename T, typename C>
 PRUNE_SWEEP_INLINE void gate_all(
-    const float* gate,
-    const float* up,
-    int64_t stride,
-    int64_t rows,
-    int64_t count,
-    C* out,
-    int64_t out_stride) {
-  for_lanes(rows, count, [&](int64_t row, int64_t column, int64_t n) PRUNE_SWEEP_INLINE_LAMBDA {
-    const int64_t at = row * stride + column;
+    const float* gate, const float* up, const SumsShape& shape, C* out, int64_t out_stride) {
+  for_lanes(shape, [&](int64_t row, int64_t column, int64_t n) PRUNE_SWEEP_INLINE_LAMBDA {
+    const int64_t at = row * shape.stride + column;
     const Lanes inner =
         silu_mul_lanes<T>(rounded_to<T>(load(gate + at, n)), rounded_to<T>(load(up + at, n)));
     // What is multiplied in the type it is stored in is rounded to it by storing.
@@ -70,77 +58,53 @@ PRUNE_SWEEP_INLINE void gate_all(
 }  // namespace
 
 PRUNE_SWEEP_CLONES void store_rows(
-    const float* sums,
-    int64_t stride,
-    int64_t rows,
-    int64_t count,
-    const float* bias,
-    float* out,
-    int64_t out_stride) {
-  store_all(sums, stride, rows, count, bias, out, out_stride);
+    const float* sums, const SumsShape& shape, const float* bias, float* out, int64_t out_stride) {
+  store_all(sums, shape, bias, out, out_stride);
 }
 PRUNE_SWEEP_CLONES void store_rows(
     const float* sums,
-    int64_t stride,
-    int64_t rows,
-    int64_t count,
+    const SumsShape& shape,
     const BFloat16* bias,
     BFloat16* out,
     int64_t out_stride) {
-  store_all(sums, stride, rows, count, bias, out, out_stride);
+  store_all(sums, shape, bias, out, out_stride);
 }
 
 PRUNE_SWEEP_CLONES void add_rows(
-    const float* sums,
-    int64_t stride,
-    int64_t rows,
-    int64_t count,
-    float* out,
-    int64_t out_stride) {
-  add_all(sums, stride, rows, count, out, out_stride);
+    const float* sums, const SumsShape& shape, float* out, int64_t out_stride) {
+  add_all(sums, shape, out, out_stride);
 }
 PRUNE_SWEEP_CLONES void add_rows(
-    const float* sums,
-    int64_t stride,
-    int64_t rows,
-    int64_t count,
-    BFloat16* out,
-    int64_t out_stride) {
-  add_all(sums, stride, rows, count, out, out_stride);
+    const float* sums, const SumsShape& shape, BFloat16* out, int64_t out_stride) {
+  add_all(sums, shape, out, out_stride);
 }
 
 PRUNE_SWEEP_CLONES void gate_rows(
     float,
     const float* gate,
     const float* up,
-    int64_t stride,
-    int64_t rows,
-    int64_t count,
+    const SumsShape& shape,
     float* out,
     int64_t out_stride) {
-  gate_all<float>(gate, up, stride, rows, count, out, out_stride);
+  gate_all<float>(gate, up, shape, out, out_stride);
 }
 PRUNE_SWEEP_CLONES void gate_rows(
     BFloat16,
     const float* gate,
     const float* up,
-    int64_t stride,
-    int64_t rows,
-    int64_t count,
+    const SumsShape& shape,
     float* out,
     int64_t out_stride) {
-  gate_all<BFloat16>(gate, up, stride, rows, count, out, out_stride);
+  gate_all<BFloat16>(gate, up, shape, out, out_stride);
 }
 PRUNE_SWEEP_CLONES void gate_rows(
     BFloat16,
     const float* gate,
     const float* up,
-    int64_t stride,
-    int64_t rows,
-    int64_t count,
+    const SumsShape& shape,
     BFloat16* out,
     int64_t out_stride) {
-  gate_all<BFloat16>(gate, up, stride, rows, count, out, out_stride);
+  gate_all<BFloat16>(gate, up, shape, out, out_stride);
 }
 
 PRUNE_SWEEP_CLONES void turn_tile(

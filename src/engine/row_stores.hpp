@@ -1,6 +1,6 @@
 /// \file
-/// What becomes of a product's float32 sums, [rows][count] with rows `stride` apart, while they are
-/// in the cache: they are rounded into the result.
+/// What becomes of a product's float32 sums while they are in the cache: they are rounded into the
+/// result.
 #pragma once
 
 #include <c10/util/BFloat16.h>
@@ -9,35 +9,27 @@
 
 namespace prune_sweep {
 
+/// Sums [rows][count], rows `stride` apart.
+struct SumsShape {
+  int64_t rows;
+  int64_t count;
+  int64_t stride;
+};
+
 /// out[row][i] = sums[row][i] + bias[i], rounded once; rows of `out` are `out_stride` apart. `bias`
 /// may be null.
 void store_rows(
-    const float* sums,
-    int64_t stride,
-    int64_t rows,
-    int64_t count,
-    const float* bias,
-    float* out,
-    int64_t out_stride);
+    const float* sums, const SumsShape& shape, const float* bias, float* out, int64_t out_stride);
 void store_rows(
     const float* sums,
-    int64_t stride,
-    int64_t rows,
-    int64_t count,
+    const SumsShape& shape,
     const c10::BFloat16* bias,
     c10::BFloat16* out,
     int64_t out_stride);
 
 /// out += the sums, rounded before.
-void add_rows(
-    const float* sums, int64_t stride, int64_t rows, int64_t count, float* out, int64_t out_stride);
-void add_rows(
-    const float* sums,
-    int64_t stride,
-    int64_t rows,
-    int64_t count,
-    c10::BFloat16* out,
-    int64_t out_stride);
+void add_rows(const float* sums, const SumsShape& shape, float* out, int64_t out_stride);
+void add_rows(const float* sums, const SumsShape& shape, c10::BFloat16* out, int64_t out_stride);
 
 /// out = SiLU(gate) * up, all rounded to the type of the first parameter, which values are stored
 /// in; `out` is of the type that they are multiplied in.
@@ -45,27 +37,21 @@ void gate_rows(
     float,
     const float* gate,
     const float* up,
-    int64_t stride,
-    int64_t rows,
-    int64_t count,
+    const SumsShape& shape,
     float* out,
     int64_t out_stride);
 void gate_rows(
     c10::BFloat16,
     const float* gate,
     const float* up,
-    int64_t stride,
-    int64_t rows,
-    int64_t count,
+    const SumsShape& shape,
     float* out,
     int64_t out_stride);
 void gate_rows(
     c10::BFloat16,
     const float* gate,
     const float* up,
-    int64_t stride,
-    int64_t rows,
-    int64_t count,
+    const SumsShape& shape,
     c10::BFloat16* out,
     int64_t out_stride);
 
