@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <map>
 #include <span>
 #include <utility>
 
@@ -55,15 +56,10 @@ class StreamRun {
       const LayerWeights weights = effect.changes_weights
                                        ? edited_layer_(*edit)
                                        : decoder_.weights().layer(static_cast<int32_t>(layer));
-      const auto together = static_cast<size_t>(num_together(layer));
+      const auto together = static_cast<size_t>(num_together());
       for (size_t first = 0; first < group.size(); first += together) {
         const auto some = std::span(group).subspan(first, std::min(together, group.size() - first));
-        if (some.size() == 1) {
-          const auto branch = static_cast<size_t>(some.front());
-          after[branch] = run_branch(layer, branch, weights, effect);
-        } else {
-          run_branches(layer, some, weights, effect, after);
-        }
+        run_branches(layer, some, weights, effect, after);
       }
     }
     hidden_ = std::move(after);
@@ -71,11 +67,32 @@ class StreamRun {
 
   /// How many branches with the same weights go through a layer as one matrix. A device has more
   /// to do at once, and less to be told; for tiles it would only cost copies.
-  int64_t num_together(size_t layer) const {
+  int64_t num_together() const {
     constexpr int64_t kEnoughRows = 16384;
-    const bool is_last = layer + 1 == tree_.levels.size();
-    if (is_last || !decoder_.backend().is_queued()) return 1;
+    if (!decoder_.backend().is_queued()) return 1;
     return std::max<int64_t>(1, kEnoughRows / packed_.num_rows());
+  }
+
+  /// What rows of branches are to know of themselves, one branch behind the other.
+  struct Joined {
+    Rope rope;  // [branches * rows]
+    WantedRows wanted;
+  };
+  const Joined& joined(size_t num_branches) {
+    const auto known = joined_.find(num_branches);
+    if (known != joined_.end()) return known->second;
+    const auto repeated = [&](const Rope& rope) {
+      return Rope{
+          at::cat(std::vector(num_branches, rope.cos)),
+          at::cat(std::vector(num_branches, rope.sin))};
+    };
+    Joined all{repeated(rope_), {{}, repeated(wanted_.rope)}};
+    for (int64_t branch = 0; branch < static_cast<int64_t>(num_branches); ++branch) {
+      for (const int64_t row : wanted_.rows) {
+        all.wanted.rows.push_back(branch * packed_.num_rows() + row);
+      }
+    }
+    return joined_.emplace(num_branches, std::move(all)).first->second;
   }
 
   /// Fills `after` for these branches.
@@ -85,49 +102,34 @@ class StreamRun {
       const LayerWeights& weights,
       const EditEffect& effect,
       std::vector<at::Tensor>& after) {
-    std::vector<at::Tensor> states;
-    std::vector<at::Tensor> cos(branches.size(), rope_.cos);
-    std::vector<at::Tensor> sin(branches.size(), rope_.sin);
-    for (const int64_t branch : branches) {
-      const auto from = static_cast<size_t>(tree_.levels[layer][static_cast<size_t>(branch)].from);
-      states.push_back(take_state(from, /*is_only_read=*/true));
-    }
-    at::Tensor all = at::cat(states);
-    states.clear();
-    const int64_t rows = packed_.num_rows();
+    const bool is_last = layer + 1 == tree_.levels.size();
+    const Queries queries = is_last ? Queries::kWantedRows : Queries::kAllRows;
+    const Joined& rows = joined(branches.size());
     const auto attend = [&](const Qkv& qkv) {
-      std::vector<at::Tensor> attended;
-      for (size_t i = 0; i < branches.size(); ++i) {
-        const auto part = [&](const at::Tensor& of_all) {
-          return of_all.narrow(0, static_cast<int64_t>(i) * rows, rows);
-        };
-        attended.push_back(kv_.attend_prompts(
-            layer,
-            static_cast<size_t>(branches[i]),
-            {part(qkv.q), part(qkv.k), part(qkv.v)},
-            Queries::kAllRows));
-      }
-      return at::cat(attended);
+      return kv_.attend_prompts(layer, branches, qkv, queries);
     };
-    decoder_.run_layer(weights, effect, all, {at::cat(cos), at::cat(sin)}, attend);
-    for (size_t i = 0; i < branches.size(); ++i) {
-      after[static_cast<size_t>(branches[i])] = all.narrow(0, static_cast<int64_t>(i) * rows, rows);
+    at::Tensor states = take_states(layer, branches, /*are_only_read=*/is_last);
+    if (is_last) {
+      states = decoder_.run_last_layer(weights, effect, states, rows.rope, rows.wanted, attend);
+    } else {
+      decoder_.run_layer(weights, effect, states, rows.rope, attend);
+    }
+    const int64_t count = states.size(0) / std::ssize(branches);
+    for (int64_t i = 0; i < std::ssize(branches); ++i) {
+      after[static_cast<size_t>(branches[static_cast<size_t>(i)])] =
+          states.narrow(0, i * count, count);
     }
   }
 
-  at::Tensor run_branch(
-      size_t layer, size_t branch, const LayerWeights& weights, const EditEffect& effect) {
-    const bool is_last = layer + 1 == tree_.levels.size();
-    const Queries queries = is_last ? Queries::kWantedRows : Queries::kAllRows;
-    at::Tensor state = take_state(static_cast<size_t>(tree_.levels[layer][branch].from), is_last);
-    const auto attend = [&](const Qkv& qkv) {
-      return kv_.attend_prompts(layer, branch, qkv, queries);
-    };
-    if (is_last) {
-      return decoder_.run_last_layer(weights, effect, state, rope_, wanted_, attend);
+  /// The states that branches start from, one behind the other.
+  at::Tensor take_states(size_t layer, std::span<const int64_t> branches, bool are_only_read) {
+    const bool is_one = branches.size() == 1;
+    std::vector<at::Tensor> states;
+    for (const int64_t branch : branches) {
+      const auto from = static_cast<size_t>(tree_.levels[layer][static_cast<size_t>(branch)].from);
+      states.push_back(take_state(from, are_only_read || !is_one));
     }
-    decoder_.run_layer(weights, effect, state, rope_, attend);
-    return state;
+    return is_one ? states.front() : at::cat(states);
   }
 
   /// The state that a branch starts from: its own to change, unless it is only read.
@@ -143,8 +145,9 @@ class StreamRun {
   Rope rope_;  // [rows]
   WantedRows wanted_;
   UnitKv& kv_;
-  std::vector<at::Tensor> hidden_;  // [streams before the layer]
-  std::vector<int32_t> uses_left_;  // [streams before the layer]
+  std::vector<at::Tensor> hidden_;   // [streams before the layer]
+  std::vector<int32_t> uses_left_;   // [streams before the layer]
+  std::map<size_t, Joined> joined_;  // by number of branches
 };
 
 }  // namespace

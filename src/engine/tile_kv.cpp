@@ -32,7 +32,21 @@ TileKv::TileKv(
   for (const std::vector<Branch>& level : tree.levels) kept_.emplace_back(level.size());
 }
 
-at::Tensor TileKv::attend_prompts(size_t layer, size_t branch, const Qkv& qkv, Queries queries) {
+at::Tensor TileKv::attend_prompts(
+    size_t layer, std::span<const int64_t> branches, const Qkv& qkv, Queries queries) {
+  std::vector<at::Tensor> attended;
+  for (size_t i = 0; i < branches.size(); ++i) {
+    const auto part = [&](const at::Tensor& of_all) {
+      const int64_t rows = of_all.size(0) / std::ssize(branches);
+      return of_all.narrow(0, static_cast<int64_t>(i) * rows, rows);
+    };
+    attended.push_back(attend_branch(
+        layer, static_cast<size_t>(branches[i]), {part(qkv.q), part(qkv.k), part(qkv.v)}, queries));
+  }
+  return attended.size() == 1 ? attended.front() : at::cat(attended);
+}
+
+at::Tensor TileKv::attend_branch(size_t layer, size_t branch, const Qkv& qkv, Queries queries) {
   if (keep_ == KeepKv::kYes) fill(kept_[layer][branch], qkv.k, qkv.v, kept_layout_);
   const bool is_kept = keep_ == KeepKv::kYes && are_all_kept_;
   if (!is_kept) fill(scratch_, qkv.k, qkv.v, layout_);

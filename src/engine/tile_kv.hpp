@@ -25,7 +25,8 @@ class TileKv final : public UnitKv {
       const StreamTree& tree,
       KeepKv keep);
 
-  at::Tensor attend_prompts(size_t layer, size_t branch, const Qkv& qkv, Queries queries) override;
+  at::Tensor attend_prompts(
+      size_t layer, std::span<const int64_t> branches, const Qkv& qkv, Queries queries) override;
   void reserve_generated(int64_t num_slots, int64_t capacity) override;
   std::unique_ptr<GeneratedRows> tell_rows(
       size_t layer, const std::vector<GeneratedRow>& rows) const override;
@@ -34,6 +35,8 @@ class TileKv final : public UnitKv {
 
  private:
   struct Rows;
+
+  at::Tensor attend_branch(size_t layer, size_t branch, const Qkv& qkv, Queries queries);
 
   KvLayout layout_;
   KvLayout kept_layout_;

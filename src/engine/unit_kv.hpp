@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "prune_sweep/model/model_config.hpp"
@@ -48,11 +49,11 @@ class UnitKv {
  public:
   virtual ~UnitKv() = default;
 
-  /// Takes keys and values of all rows of the stream behind a branch of a layer, and attends,
-  /// causally within the stream, for the rows that have queries, in their order: => [rows of q,
-  /// heads * head_dim].
+  /// Takes keys and values of all rows of the streams behind branches of a layer, one stream behind
+  /// the other, and attends, causally within each, for its rows that have queries, in their order:
+  /// => [rows of q, heads * head_dim].
   virtual at::Tensor attend_prompts(
-      size_t layer, size_t branch, const Qkv& qkv, Queries queries) = 0;
+      size_t layer, std::span<const int64_t> branches, const Qkv& qkv, Queries queries) = 0;
 
   /// Makes room for `capacity` generated tokens in each of `num_slots` slots.
   virtual void reserve_generated(int64_t num_slots, int64_t capacity) = 0;

@@ -92,14 +92,17 @@ TEST_CASE("the kernels merge two parts of attention as plain operations do") {
     Attended a = random();
     // One query reads nothing of the first part.
     a.log_sum.select(1, 2).fill_(-std::numeric_limits<float>::infinity());
+    // Another one nothing of the second, as libtorch's kernel says it.
     const Attended b = random();
+    b.log_sum.select(1, 3).fill_(std::numeric_limits<float>::infinity());
     const Attended expected = plain::merge(a, b);
     for (const DeviceOps& ops : {kPlain, kKernels}) {
       Attended merged{a.values.clone(), a.log_sum.clone()};
-      ops.merge(merged, b);
+      ops.merge(merged, b, LogSums::kMerged);
       CHECK(is_close(merged.values, expected.values));
       CHECK(is_close(merged.log_sum, expected.log_sum));
       CHECK(at::equal(merged.values.select(0, 2), b.values.select(0, 2)));
+      CHECK(at::equal(merged.values.select(0, 3), a.values.select(0, 3)));
     }
   }
 }

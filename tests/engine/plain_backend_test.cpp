@@ -83,20 +83,37 @@ TEST_CASE("attention in parts is attention to the whole") {
     for (const size_t prefix : {0, 1, 40}) {
       CAPTURE(c10::toString(type), prefix);
       const PackedRows packed = packed_of(prefix, {1, 5, 30});
-      const Qkv qkv = random_qkv(packed.num_rows(), type);
-      const at::Tensor expected = plain::attend_packed(qkv, packed);
+      const Qkv first = random_qkv(packed.num_rows(), type);
+      const Qkv second = random_qkv(packed.num_rows(), type);
+      const at::Tensor of_first = plain::attend_packed(first, packed);
+      const at::Tensor of_second = plain::attend_packed(second, packed);
       // In no order, one of the prefix among them where there is one.
       const std::vector<int64_t> wanted{packed.num_rows() - 1, 0, packed.num_rows() / 2};
-      PlainKv kv(packed, wanted, tree_of({""}, 1), KeepKv::kNo, at::kCPU);
-      CHECK(
-          largest_difference(kv.attend_prompts(0, 0, qkv, Queries::kAllRows), expected) <
-          tolerance(type));
+      PlainKv kv(packed, wanted, tree_of({"", "0 drop-mlp"}, 1), KeepKv::kNo, at::kCPU);
       const at::Tensor index = at::tensor(wanted, at::kLong);
-      const Qkv of_wanted{qkv.q.index_select(0, index), qkv.k, qkv.v};
-      CHECK(
-          largest_difference(
-              kv.attend_prompts(0, 0, of_wanted, Queries::kWantedRows),
-              expected.index_select(0, index)) < tolerance(type));
+      const auto wanted_of = [&](const at::Tensor& rows) { return rows.index_select(0, index); };
+      const std::vector<int64_t> one{1};
+      const std::vector<int64_t> both{0, 1};
+      const auto check = [&](const at::Tensor& attended, const at::Tensor& expected) {
+        CHECK(largest_difference(attended, expected) < tolerance(type));
+      };
+      check(kv.attend_prompts(0, one, second, Queries::kAllRows), of_second);
+      check(
+          kv.attend_prompts(
+              0, one, {wanted_of(second.q), second.k, second.v}, Queries::kWantedRows),
+          wanted_of(of_second));
+      const at::Tensor k = at::cat({first.k, second.k});
+      const at::Tensor v = at::cat({first.v, second.v});
+      check(
+          kv.attend_prompts(0, both, {at::cat({first.q, second.q}), k, v}, Queries::kAllRows),
+          at::cat({of_first, of_second}));
+      check(
+          kv.attend_prompts(
+              0,
+              both,
+              {at::cat({wanted_of(first.q), wanted_of(second.q)}), k, v},
+              Queries::kWantedRows),
+          at::cat({wanted_of(of_first), wanted_of(of_second)}));
     }
   }
 }
@@ -112,9 +129,9 @@ TEST_CASE("generated tokens read their own prompt and what they have stored") {
       const StreamTree tree = tree_of({"", "0 drop-mlp"}, 1);
       PlainKv kv(packed, {0}, tree, KeepKv::kYes, at::kCPU, ops);
       std::vector<Qkv> prompts;
-      for (size_t branch = 0; branch < 2; ++branch) {
+      for (const int64_t branch : {0, 1}) {
         prompts.push_back(random_qkv(packed.num_rows(), type));
-        kv.attend_prompts(0, branch, prompts.back(), Queries::kAllRows);
+        kv.attend_prompts(0, std::vector{branch}, prompts.back(), Queries::kAllRows);
       }
       const auto base = static_cast<int64_t>(prefix);
       // The second prompt ends with the prefix where there is one; slots are in no order.

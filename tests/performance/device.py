@@ -61,10 +61,11 @@ def against_transformers(bench, keys, benchmark, name, peers, wanted, stretch):
         | {peer: lambda a=arguments: bench.peer(a[0], bench.model(), "--tokens", lengths, *a[1:])["elapsed_s"] for peer, arguments in peers.items()})
     runs = values["prune-sweep"]
     own = [run.busy_s for run in runs]
+    by_batch = {f"{peer}batch {batch}": [round_s[batch] for round_s in values[peer]] for peer in peers for batch in values[peer][0]}
     # A batch that the device has not memory enough for has no time.
-    fitting = {peer: values[peer] for peer in peers if None not in values[peer]}
+    fitting = {peer: seconds for peer, seconds in by_batch.items() if None not in seconds}
     best = min(fitting, key=lambda peer: median(fitting[peer]))
-    row = Row(name, "transformers, best batch", PASSES * median(values[best]) / median(own), "x", wanted, stretch,
+    row = Row(name, "transformers, best batch", PASSES * median(fitting[best]) / median(own), "x", wanted, stretch,
               figures={"prune-sweep, s": own, "wall, s": [run.wall_s for run in runs]}
               | {f"{peer}, s a variant": fitting[peer] for peer in fitting},
               note=f"transformers: the unedited model on prompts of the same lengths, times {PASSES:g}; best: {best}. {phases_note(runs[-1])}")
@@ -73,10 +74,9 @@ def against_transformers(bench, keys, benchmark, name, peers, wanted, stretch):
 
 def mmlu(bench):
     """10 % of MMLU, 39 variants."""
-    peers = {f"logits of the last position, batch {batch}": ("loglik", "--batch", batch) for batch in (16, 64, 256)}
-    every = {f"all logits, batch {batch}": ("loglik", "--batch", batch, "--logits", "all") for batch in (4, 8, 16)}
+    peers = {"logits of the last position, ": ("loglik", "--batch", "64,256"), "all logits, ": ("loglik", "--batch", "8,16", "--logits", "all")}
     keys = MMLU | TENTH
-    runs, row = against_transformers(bench, keys, "mmlu", "10 % MMLU, 39 variants", peers | every, 30, 60)
+    runs, row = against_transformers(bench, keys, "mmlu", "10 % MMLU, 39 variants", peers, 30, 60)
     peak = bench.peer("ceilings")
     rate = [1e-12 * run.flops / run.busy_s for run in runs]
     best_of_all = min(median(value) for name, value in row.figures.items() if name.startswith("all"))
@@ -105,7 +105,7 @@ def decode_bytes(run, lengths, common):
 
 def gsm8k(bench):
     """10 % of GSM8K, 39 variants."""
-    peers = {f"batch {batch}": ("generate", "--batch", batch, "--new-tokens", NEW_TOKENS) for batch in (64, 132)}
+    peers = {"": ("generate", "--batch", "64,132", "--new-tokens", NEW_TOKENS)}
     keys = GSM8K | TENTH
     runs, row = against_transformers(bench, keys, "gsm8k", f"10 % GSM8K, 39 variants, {NEW_TOKENS} new tokens", peers, 30, 100)
     plan = sweep_runs.plan(bench.job(**keys))

@@ -4,8 +4,8 @@
     python tests/performance/peers.py prefill MODEL --tokens 512,498,530
     python tests/performance/peers.py linear
     python tests/performance/peers.py ceilings
-    python tests/performance/peers.py loglik MODEL --tokens 612,498 --batch 64 --logits last
-    python tests/performance/peers.py generate MODEL --tokens 912,898 --batch 64 --new-tokens 256
+    python tests/performance/peers.py loglik MODEL --tokens 612,498 --batch 16,64 --logits last
+    python tests/performance/peers.py generate MODEL --tokens 912,898 --batch 64,132 --new-tokens 256
 
 The last three are for a GPU.
 
@@ -125,12 +125,12 @@ def ceilings(_):
     return {"tflops": 2e-12 * 8192**3 / product_s, "copy_gb_s": 2e-9 * source.numel() / copy_s, "device": torch.cuda.get_device_name()}
 
 
-def padded_batches(options):
+def padded_batches(options, batch):
     """Random prompts of these lengths on the device, longest first as lm-evaluation-harness sorts them, padded on the left."""
     generator = torch.Generator().manual_seed(0)
     lengths = sorted(map(int, options.tokens.split(",")), reverse=True)
-    for first in range(0, len(lengths), options.batch):
-        some = lengths[first:first + options.batch]
+    for first in range(0, len(lengths), batch):
+        some = lengths[first:first + batch]
         ids = torch.randint(1000, 50000, (len(some), some[0]), generator=generator)
         mask = torch.arange(some[0]) >= some[0] - torch.tensor(some)[:, None]
         yield ids.to(options.device), mask.long().to(options.device)
@@ -143,17 +143,20 @@ def on_device(options):
 
 
 def timed_batches(options, warm_up, answer):
-    """Seconds of answers, each of which ends on the host; none where there is not memory enough."""
-    batches = list(padded_batches(options))
+    """Seconds of answers by batch size, each of which ends on the host; none where there is not memory enough."""
+    return {"elapsed_s": {batch: seconds_of_batches(list(padded_batches(options, int(batch))), warm_up, answer) for batch in options.batch.split(",")}}
+
+
+def seconds_of_batches(batches, warm_up, answer):
     try:
         with torch.inference_mode():
             warm_up(*batches[0])  # what is compiled or loaded at the first call
             start = time.monotonic()
             for batch in batches:
                 answer(*batch)
-            return {"elapsed_s": time.monotonic() - start}
+            return time.monotonic() - start
     except torch.OutOfMemoryError:
-        return {"elapsed_s": None}
+        return None
 
 
 def loglik(options):
@@ -201,7 +204,7 @@ def main():
         command = commands.add_parser(measure.__name__)
         command.add_argument("model")
         command.add_argument("--tokens", required=True, help="lengths of the prompts")
-        command.add_argument("--batch", type=int, required=True)
+        command.add_argument("--batch", required=True, help="sizes of batches, each measured")
         command.add_argument("--logits", choices=("last", "all"), default="last")
         command.add_argument("--new-tokens", type=int, default=256)
         command.add_argument("--device", default="cuda")

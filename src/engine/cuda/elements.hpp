@@ -48,6 +48,12 @@ PRUNE_SWEEP_DEVICE float silu_mul(float gate, float up) {
   return rounded<T>(rounded<T>(gate / (1.0F + std::exp(-gate))) * up);
 }
 
+/// A sum's logarithm as arithmetic wants it: libtorch's kernel gives plus infinity to a query
+/// without keys.
+PRUNE_SWEEP_DEVICE float log_sum_of(float stored) {
+  return stored == INFINITY ? -INFINITY : stored;
+}
+
 /// log(e^a + e^b); either may be minus infinity.
 PRUNE_SWEEP_DEVICE float log_add(float a, float b) {
   const float larger = a > b ? a : b;

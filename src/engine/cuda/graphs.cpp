@@ -1,5 +1,6 @@
 #include "engine/cuda/graphs.hpp"
 
+#include <ATen/core/CachingHostAllocator.h>
 #include <ATen/cuda/CUDAGraph.h>
 #include <ATen/cuda/MemPool.h>
 #include <c10/cuda/CUDACachingAllocator.h>
@@ -14,10 +15,21 @@ namespace {
 
 using at::cuda::CUDAGraph;
 
+/// A pool of the device's allocator and, under the same id, one of the allocator of pinned memory.
+at::cuda::MemPool* make_pool() {
+  auto* const pool = new at::cuda::MemPool();
+  // The second one is made by whoever first uses it, a graph, and given up with that graph; it
+  // cannot be given up twice. So it gets one more user, who stays.
+  auto* const pinned = at::getHostAllocator(at::kCUDA);
+  pinned->begin_allocate_to_pool(pool->id(), [](c10::Stream) { return false; });
+  pinned->end_allocate_to_pool(pool->id());
+  return pool;
+}
+
 /// Memory of all graphs, of which there is one at a time: what one leaves is there for the next. It
 /// lives as long as the process, since the allocator may be gone before it.
 c10::MempoolId_t pool_id() {
-  static auto* const pool = new at::cuda::MemPool();
+  static at::cuda::MemPool* const pool = make_pool();
   return pool->id();
 }
 

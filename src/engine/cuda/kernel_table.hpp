@@ -46,7 +46,8 @@ struct GateTask {
   int64_t n;
 };
 
-/// In place: attention to some keys becomes attention to these and others.
+/// In place: attention to some keys becomes attention to these and others. A query without keys has
+/// an infinite sum of either sign.
 struct MergeTask {
   void* values;             // [rows, heads, head_dim]
   float* log_sum;           // [heads, rows]
@@ -57,6 +58,7 @@ struct MergeTask {
   int64_t rows;
   int64_t heads;
   int64_t head_dim;
+  bool merges_log_sums;
 };
 
 /// Attention of one new token a row to its question, to what was generated before it, and to
@@ -115,7 +117,7 @@ struct GraphTable {
 };
 
 struct KernelTable {
-  static constexpr int32_t kVersion = 3;
+  static constexpr int32_t kVersion = 4;
   int32_t version;
 
   const char* (*rms_norm)(ElementType type, const NormTask& task, void* stream);

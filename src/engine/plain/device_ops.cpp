@@ -114,7 +114,7 @@ at::Tensor DeviceOps::silu_mul(const at::Tensor& gate, const at::Tensor& up) con
   return out;
 }
 
-void DeviceOps::merge(Attended& attended, const Attended& more) const {
+void DeviceOps::merge(Attended& attended, const Attended& more, LogSums sums) const {
   if (kernels_ == nullptr) {
     const Attended merged = plain::merge(attended, more);
     attended.values.copy_(merged.values);
@@ -136,7 +136,8 @@ void DeviceOps::merge(Attended& attended, const Attended& more) const {
        .more_log_sum_stride = log_sum.stride(0),
        .rows = values.size(0),
        .heads = values.size(1),
-       .head_dim = values.size(2)},
+       .head_dim = values.size(2),
+       .merges_log_sums = sums == LogSums::kMerged},
       stream_of(values)));
 }
 

@@ -59,7 +59,7 @@ class DeviceOps {
   at::Tensor silu_mul(const at::Tensor& gate, const at::Tensor& up) const;
   /// In place: attention to some keys becomes attention to these and `more`, of the same queries
   /// (arXiv 2402.05099, section 3.1).
-  void merge(Attended& attended, const Attended& more) const;
+  void merge(Attended& attended, const Attended& more, LogSums sums) const;
 
   /// Whether attend_generated() can be called with such heads.
   bool can_attend_generated(at::ScalarType type, int64_t head_dim) const;

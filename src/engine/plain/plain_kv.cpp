@@ -33,55 +33,54 @@ PlainKv::PlainKv(
     : packed_(packed),
       device_(device),
       ops_(ops),
-      all_(parts_of(all_queries(packed))),
-      wanted_(parts_of(queries_of(packed, wanted_rows))),
+      all_queries_(all_queries(packed)),
+      wanted_queries_(queries_of(packed, wanted_rows)),
       keep_(keep),
       prompts_(tree.levels.size()),
       own_(tree.levels.size()) {
   for (const std::vector<Branch>& level : tree.levels) num_branches_.push_back(std::ssize(level));
 }
 
-PlainKv::PromptParts PlainKv::parts_of(const std::vector<QueryRun>& queries) const {
+PlainKv::PromptParts PlainKv::parts_of(
+    const std::vector<QueryRun>& queries, int64_t num_branches) const {
   std::vector<VarlenPart> own;
-  std::vector<Stretch> in_sequence;
-  int64_t num_in_sequence = 0;
-  const QueryRun* before = nullptr;
-  for (const QueryRun& run : queries) {
-    const bool is_prefix = run.run == std::ssize(packed_.sequences);
-    const int64_t end = run.first_position + run.count;
-    const bool goes_on = before != nullptr && before->run == run.run &&
-                         before->first_position + before->count == run.first_position;
-    if (goes_on) {
-      own.back().num_queries += run.count;
-      own.back().num_keys += run.count;
-    } else if (is_prefix) {
-      own.push_back({run.count, 0, end});
-    } else {
-      const int64_t first_row = packed_.sequences[static_cast<size_t>(run.run)].first_row;
-      own.push_back({run.count, first_row, end - packed_.prefix_len});
-    }
-    before = &run;
-    if (is_prefix) continue;
-    num_in_sequence += run.count;
-    const bool is_behind = !in_sequence.empty() &&
-                           in_sequence.back().first + in_sequence.back().count == run.first_row;
-    if (is_behind) {
-      in_sequence.back().count += run.count;
-    } else {
-      in_sequence.push_back({run.first_row, run.count});
-    }
-  }
-  std::vector<int64_t> indices;
-  if (in_sequence.size() > 1) {
-    for (const auto& [first, count] : in_sequence) {
-      for (int64_t i = 0; i < count; ++i) indices.push_back(first + i);
+  std::vector<VarlenPart> prefix;
+  for (int64_t branch = 0; branch < num_branches; ++branch) {
+    const int64_t first_of_branch = branch * packed_.num_rows();
+    const QueryRun* before = nullptr;
+    for (const QueryRun& run : queries) {
+      const bool is_prefix = run.run == std::ssize(packed_.sequences);
+      const int64_t end = run.first_position + run.count;
+      const bool goes_on = before != nullptr && before->run == run.run &&
+                           before->first_position + before->count == run.first_position;
+      if (goes_on) {
+        own.back().num_queries += run.count;
+        own.back().num_keys += run.count;
+      } else if (is_prefix) {
+        own.push_back({run.count, first_of_branch, end});
+      } else {
+        const int64_t first_row = packed_.sequences[static_cast<size_t>(run.run)].first_row;
+        own.push_back({run.count, first_of_branch + first_row, end - packed_.prefix_len});
+      }
+      const VarlenPart of_prefix{run.count, first_of_branch, is_prefix ? 0 : packed_.prefix_len};
+      const bool reads_the_same = before != nullptr && prefix.back().num_keys == of_prefix.num_keys;
+      if (reads_the_same) {
+        prefix.back().num_queries += run.count;
+      } else {
+        prefix.push_back(of_prefix);
+      }
+      before = &run;
     }
   }
-  return {
-      VarlenParts(std::move(own), device_),
-      std::move(in_sequence),
-      indices_on(device_, indices),
-      VarlenParts({{num_in_sequence, 0, packed_.prefix_len}}, device_)};
+  return {VarlenParts(std::move(own), device_), VarlenParts(std::move(prefix), device_)};
+}
+
+const PlainKv::PromptParts& PlainKv::prompt_parts(Queries queries, int64_t num_branches) {
+  const auto known = prompt_parts_.find({queries, num_branches});
+  if (known != prompt_parts_.end()) return known->second;
+  const auto& runs = queries == Queries::kAllRows ? all_queries_ : wanted_queries_;
+  return prompt_parts_.emplace(std::pair(queries, num_branches), parts_of(runs, num_branches))
+      .first->second;
 }
 
 PlainKv::KeyValues PlainKv::room(at::IntArrayRef shape, const at::Tensor& like) {
@@ -94,38 +93,27 @@ VarlenPart PlainKv::question_of(const GeneratedRow& row) const {
   return {1, of_branch + of_run, std::max<int64_t>(0, row.prompt_len - packed_.prefix_len)};
 }
 
-at::Tensor PlainKv::attend_prompts(size_t layer, size_t branch, const Qkv& qkv, Queries queries) {
+at::Tensor PlainKv::attend_prompts(
+    size_t layer, std::span<const int64_t> branches, const Qkv& qkv, Queries queries) {
   if (keep_ == KeepKv::kYes) {
     KeyValues& all = prompts_[layer];
     const int64_t rows = packed_.num_rows();
     if (!all.k.defined()) {
       all = room({num_branches_[layer] * rows, qkv.k.size(1), qkv.k.size(2)}, qkv.k);
     }
-    all.k.narrow(0, static_cast<int64_t>(branch) * rows, rows).copy_(qkv.k);
-    all.v.narrow(0, static_cast<int64_t>(branch) * rows, rows).copy_(qkv.v);
+    for (int64_t i = 0; i < std::ssize(branches); ++i) {
+      const int64_t to = branches[static_cast<size_t>(i)] * rows;
+      all.k.narrow(0, to, rows).copy_(qkv.k.narrow(0, i * rows, rows));
+      all.v.narrow(0, to, rows).copy_(qkv.v.narrow(0, i * rows, rows));
+    }
   }
-  const PromptParts& parts = queries == Queries::kAllRows ? all_ : wanted_;
-  Attended own = attend_parts(qkv.q, qkv.k, qkv.v, parts.own, Mask::kCausal);
-  if (packed_.prefix_len > 0 && !parts.in_sequence.empty()) merge_prefix(own, qkv, parts);
-  return own.values.reshape({qkv.q.size(0), -1});
-}
-
-void PlainKv::merge_prefix(Attended& own, const Qkv& qkv, const PromptParts& parts) const {
-  if (parts.in_sequence.size() == 1) {
-    const auto [first, count] = parts.in_sequence.front();
-    const at::Tensor q = qkv.q.narrow(0, first, count);
-    const Attended prefix = attend_parts(q, qkv.k, qkv.v, parts.prefix, Mask::kNone);
-    own.values = own.values.contiguous();
-    Attended here{own.values.narrow(0, first, count), own.log_sum.narrow(1, first, count)};
-    ops_.merge(here, prefix);
-    return;
+  const PromptParts& parts = prompt_parts(queries, std::ssize(branches));
+  Attended attended = attend_parts(qkv.q, qkv.k, qkv.v, parts.own, Mask::kCausal);
+  if (parts.prefix.most_keys() > 0) {
+    const Attended prefix = attend_parts(qkv.q, qkv.k, qkv.v, parts.prefix, Mask::kNone);
+    ops_.merge(attended, prefix, LogSums::kNotWanted);
   }
-  const at::Tensor& index = parts.in_sequence_index;
-  const at::Tensor q = qkv.q.index_select(0, index);
-  const Attended prefix = attend_parts(q, qkv.k, qkv.v, parts.prefix, Mask::kNone);
-  Attended here{own.values.index_select(0, index), own.log_sum.index_select(1, index)};
-  ops_.merge(here, prefix);
-  own.values.index_copy_(0, index, here.values);
+  return attended.values.reshape({qkv.q.size(0), -1});
 }
 
 void PlainKv::reserve_generated(int64_t num_slots, int64_t capacity) {
@@ -238,8 +226,10 @@ Attended PlainKv::attend_in_parts(const Rows& rows, const at::Tensor& positions,
     of_question.log_sum.index_fill_(
         1, indices_on(device_, without_question), -std::numeric_limits<float>::infinity());
   }
-  ops_.merge(all, of_question);
-  if (packed_.prefix_len > 0) ops_.merge(all, attend(rows.prefix, prompts));
+  ops_.merge(all, of_question, LogSums::kMerged);
+  if (packed_.prefix_len > 0) {
+    ops_.merge(all, attend(rows.prefix, prompts), LogSums::kNotWanted);
+  }
   return all;
 }
 

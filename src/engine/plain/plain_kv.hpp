@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "engine/packed_rows.hpp"
@@ -26,7 +28,8 @@ class PlainKv final : public UnitKv {
       at::Device device,
       const DeviceOps& ops = DeviceOps());
 
-  at::Tensor attend_prompts(size_t layer, size_t branch, const Qkv& qkv, Queries queries) override;
+  at::Tensor attend_prompts(
+      size_t layer, std::span<const int64_t> branches, const Qkv& qkv, Queries queries) override;
   void reserve_generated(int64_t num_slots, int64_t capacity) override;
   std::unique_ptr<GeneratedRows> tell_rows(
       size_t layer, const std::vector<GeneratedRow>& rows) const override;
@@ -38,33 +41,28 @@ class PlainKv final : public UnitKv {
     at::Tensor k;
     at::Tensor v;
   };
-  /// Consecutive rows.
-  struct Stretch {
-    int64_t first = 0;
-    int64_t count = 0;
-  };
-  /// What queries of the prompts read.
+  /// What queries of the prompts read, all of them in either case.
   struct PromptParts {
-    VarlenParts own;  ///< all queries: those of sequences their own rows, others the prefix
-    std::vector<Stretch> in_sequence;  ///< of the queries that read the prefix besides
-    at::Tensor in_sequence_index;      // the same as indices, where it is more than one stretch
-    VarlenParts prefix;                ///< of these
+    VarlenParts own;     ///< queries of sequences their own rows, others the prefix
+    VarlenParts prefix;  ///< queries of sequences the prefix, others nothing
   };
   struct Rows;
 
   static KeyValues room(at::IntArrayRef shape, const at::Tensor& like);
-  PromptParts parts_of(const std::vector<QueryRun>& queries) const;
+  PromptParts parts_of(const std::vector<QueryRun>& queries, int64_t num_branches) const;
+  /// The same, made when it is first asked for.
+  const PromptParts& prompt_parts(Queries queries, int64_t num_branches);
   /// What a row reads of its prompt behind the prefix; there may be nothing.
   VarlenPart question_of(const GeneratedRow& row) const;
-  void merge_prefix(Attended& own, const Qkv& qkv, const PromptParts& parts) const;
   /// Without a kernel of our own.
   Attended attend_in_parts(const Rows& rows, const at::Tensor& positions, const Qkv& qkv);
 
   const PackedRows& packed_;
   at::Device device_;
   DeviceOps ops_;
-  PromptParts all_;
-  PromptParts wanted_;
+  std::vector<QueryRun> all_queries_;
+  std::vector<QueryRun> wanted_queries_;
+  std::map<std::pair<Queries, int64_t>, PromptParts> prompt_parts_;  // by number of branches
   KeepKv keep_;
   std::vector<int64_t> num_branches_;  // [layers]
   std::vector<KeyValues> prompts_;  // [layers]: [rows of branch after branch, kv_heads, head_dim]

@@ -18,6 +18,11 @@ Attended attend_part(at::Tensor q, at::Tensor k, at::Tensor v, Mask mask) {
   const int64_t group = q.size(1) / k.size(1);
   const int64_t queries = q.size(0);
   const int64_t keys = k.size(0);
+  if (keys == 0) {
+    constexpr double kNothing = -std::numeric_limits<double>::infinity();
+    const auto sums = q.options().dtype(at::kFloat);
+    return {at::zeros_like(q), at::full({q.size(1), queries}, kNothing, sums)};
+  }
   q = q.transpose(0, 1);                                         // [heads, queries, head_dim]
   k = k.repeat_interleave(group, /*dim=*/1).permute({1, 2, 0});  // [heads, head_dim, keys]
   v = v.repeat_interleave(group, /*dim=*/1).transpose(0, 1);     // [heads, keys, head_dim]
@@ -124,12 +129,17 @@ Attended attend_parts(
 }
 
 Attended plain::merge(const Attended& a, const Attended& b) {
-  const at::Tensor log_sum = at::logaddexp(a.log_sum, b.log_sum);
-  const auto share = [&](const Attended& part) {
-    const at::Tensor weight = (part.log_sum - log_sum).exp().transpose(0, 1).unsqueeze(-1);
-    return part.values.to(at::kFloat) * weight;
+  const auto sums_of = [](const Attended& part) {
+    return part.log_sum.masked_fill(
+        part.log_sum.isposinf(), -std::numeric_limits<double>::infinity());
   };
-  return {(share(a) + share(b)).to(a.values.scalar_type()), log_sum};
+  const at::Tensor of_a = sums_of(a);
+  const at::Tensor of_b = sums_of(b);
+  const at::Tensor log_sum = at::logaddexp(of_a, of_b);
+  const auto share = [&](const at::Tensor& values, const at::Tensor& sums) {
+    return values.to(at::kFloat) * (sums - log_sum).exp().transpose(0, 1).unsqueeze(-1);
+  };
+  return {(share(a.values, of_a) + share(b.values, of_b)).to(a.values.scalar_type()), log_sum};
 }
 
 }  // namespace prune_sweep

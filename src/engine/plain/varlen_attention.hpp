@@ -42,7 +42,8 @@ enum class Mask : uint8_t {
   kCausal,  ///< a part's last query sees all its keys, the one before it all but the last ...
 };
 
-/// Weighted values, and the logarithms of the sums of powers that they were divided by.
+/// Weighted values, and the logarithms of the sums of powers that they were divided by. A query
+/// without keys has zeros and an infinite sum: of either sign, since libtorch's kernel says plus.
 struct Attended {
   at::Tensor values;   // [queries, heads, head_dim]
   at::Tensor log_sum;  // [heads, queries], float32
@@ -55,6 +56,9 @@ Attended attend_parts(
     const at::Tensor& v,
     const VarlenParts& parts,
     Mask mask);
+
+/// Whether the sums of what was merged are of use afterwards.
+enum class LogSums : uint8_t { kMerged, kNotWanted };
 
 /// DeviceOps::merge in plain operations.
 namespace plain {
