@@ -93,9 +93,13 @@ std::vector<Indices> cut_evenly(
   return cut(variants, order, num_layers, high);
 }
 
-/// Stretches of `order` whose neighbours share layers, or need no weights of their own.
-std::vector<Indices> sharing_stretches(
-    std::span<const Variant> variants, const Indices& order, int32_t num_layers) {
+/// Stretches of `order` whose neighbours share layers, or are alike in whether they need weights of
+/// their own: if they do, only where these go side by side.
+std::vector<Indices> stretches_of(
+    std::span<const Variant> variants,
+    const Indices& order,
+    int32_t num_layers,
+    EditedWeights edited) {
   const auto changes_weights = [](const Variant& variant) {
     return std::any_of(variant.edits.begin(), variant.edits.end(), [](const Edit& edit) {
       return !edit.is_identity() && info(edit.kind).effect.changes_weights;
@@ -109,9 +113,11 @@ std::vector<Indices> sharing_stretches(
       GroupPasses neighbour(num_layers);
       neighbour.add(variants[static_cast<size_t>(stretches.back().back())]);
       const LayerPasses alone = count_passes_alone(variant, num_layers);
+      const bool is_edited = changes_weights(variant);
+      const bool are_alike =
+          is_edited == changes_weights(variants[static_cast<size_t>(stretches.back().back())]);
       joins = neighbour.added_by(variant) < alone.attention + alone.mlp ||
-              (!changes_weights(variant) &&
-               !changes_weights(variants[static_cast<size_t>(stretches.back().back())]));
+              (are_alike && (!is_edited || edited == EditedWeights::kSideBySide));
     }
     if (!joins) stretches.emplace_back();
     stretches.back().push_back(index);
@@ -162,7 +168,11 @@ void GroupPasses::add(const Variant& variant) {
 }
 
 std::vector<std::vector<int32_t>> group_variants(
-    std::span<const Variant> variants, int32_t num_layers, int64_t largest, int32_t num_groups) {
+    std::span<const Variant> variants,
+    int32_t num_layers,
+    EditedWeights edited,
+    int64_t largest,
+    int32_t num_groups) {
   const Indices first = first_of_model(variants);
   Indices order;
   for (int32_t i = 0; i < std::ssize(variants); ++i) {
@@ -174,7 +184,7 @@ std::vector<std::vector<int32_t>> group_variants(
            fork_layer(variants[static_cast<size_t>(b)], num_layers);
   });
   std::vector<Indices> groups;
-  for (const Indices& stretch : sharing_stretches(variants, order, num_layers)) {
+  for (const Indices& stretch : stretches_of(variants, order, num_layers, edited)) {
     for (Indices& group : cut_evenly(variants, stretch, num_layers, largest, num_groups)) {
       groups.push_back(std::move(group));
     }

@@ -58,7 +58,7 @@ class Generator {
         tree_(tree),
         requests_(requests),
         tokenizer_(tokenizer),
-        graphs_(savings.graphs),
+        savings_(savings),
         clock_(clock),
         packed_(pack_prompts(requests, savings.prefix)),
         answers_(tree.levels.back().size(), std::vector<Generation>(requests.size())) {}
@@ -126,7 +126,8 @@ class Generator {
     for (const GenerationRequest& request : requests_) {
       longest_prompt = std::max<int64_t>(longest_prompt, std::ssize(request.prompt));
     }
-    const WaveContext context{decoder_, edited_layer_, tree_, clock_, kv_.get(), graphs_};
+    const WaveContext context{
+        decoder_, edited_layer_, tree_, clock_, kv_.get(), savings_.graphs, savings_.side_by_side};
     wave_.emplace(context, std::move(rows), ids, longest_prompt + stored_tokens(requests_) + 1);
   }
 
@@ -209,7 +210,7 @@ class Generator {
   const StreamTree& tree_;
   std::span<const GenerationRequest> requests_;
   const Tokenizer& tokenizer_;
-  Use graphs_;
+  GenerationSavings savings_;
   PhaseClock& clock_;
   PackedRows packed_;
   std::vector<std::vector<Generation>> answers_;  // [streams][requests]

@@ -176,23 +176,30 @@ struct Engine::State {
   /// For a pass through `tree`, which asks for every layer once: those of the pass before are of
   /// use only where there is room for all.
   KeepEdits keep_edits(const StreamTree& tree) const {
-    const bool is_room = num_edited_layers(tree) <= edited_layers.capacity();
+    const bool is_room = num_kept_layers(tree) <= edited_layers.capacity();
     return is_room ? KeepEdits::kYes : KeepEdits::kNo;
+  }
+  /// Edited layers that are then kept: where they also go side by side, twice.
+  int64_t num_kept_layers(const StreamTree& tree) const {
+    const int64_t num_edited = num_edited_layers(tree);
+    return backend->is_queued() && num_edited > config.num_layers ? 2 * num_edited : num_edited;
   }
 
   /// Edited layers of variants that may share streams.
   EditedLayer edited_layer(std::span<const Variant> variants, KeepEdits keep) {
-    return [this, variants, keep](const Edit& edit) {
-      // Any variant with the edit tells which layers decide together.
-      const auto has_edit = [&edit](const Variant& variant) {
-        const Edit* own = variant.edit_of(edit.layer);
-        return own != nullptr && *own == edit;
-      };
-      const Variant& variant = *std::find_if(variants.begin(), variants.end(), has_edit);
+    return [this, variants, keep](const std::vector<Edit>& edits) {
       const InPhase in_edit(clock, Phase::kEdit);
-      const std::vector<int32_t> layers = decided_together(variant, edit);
-      return keep == KeepEdits::kYes ? edited_layers.get(edit, layers)
-                                     : edited_layers.get_once(edit, layers);
+      std::vector<DecidedEdit> decided;
+      for (const Edit& edit : edits) {
+        // Any variant with the edit tells which layers decide together.
+        const auto has_edit = [&edit](const Variant& variant) {
+          const Edit* own = variant.edit_of(edit.layer);
+          return own != nullptr && *own == edit;
+        };
+        const Variant& variant = *std::find_if(variants.begin(), variants.end(), has_edit);
+        decided.push_back({edit, decided_together(variant, edit)});
+      }
+      return keep == KeepEdits::kYes ? edited_layers.get(decided) : edited_layers.get_once(decided);
     };
   }
 
@@ -216,7 +223,7 @@ struct Engine::State {
   /// Whether the variants' edited layers fit, and keys and values of the requests beside them;
   /// edited layers get three quarters of the room at most.
   bool fits(const StreamTree& tree, std::span<const GenerationRequest> requests) const {
-    const int64_t num_edited = num_edited_layers(tree);
+    const int64_t num_edited = num_kept_layers(tree);
     return num_edited <= edited_layers.capacity() &&
            generation_kv_bytes(*backend, tree, requests, savings.prefix) <=
                std::max(
@@ -262,13 +269,16 @@ struct Engine::State {
       const Tokenizer& tokenizer) {
     return for_variants(variants, config.num_layers, [&](const StreamTree& tree) {
       if (num_edited_layers(tree) == 0) edited_layers.clear();
+      const bool are_kept = keep_edits(tree) == KeepEdits::kYes;
       return generate_streams(
           decoder,
           edited_layer(variants, KeepEdits::kYes),
           tree,
           requests,
           tokenizer,
-          {savings.prefix, keep_edits(tree) == KeepEdits::kYes ? savings.graphs : Use::kOff},
+          {savings.prefix,
+           are_kept ? savings.graphs : Use::kOff,
+           are_kept && backend->is_queued() ? Use::kOn : Use::kOff},
           clock);
     });
   }

@@ -179,7 +179,7 @@ class Exporter {
     if (edit == nullptr || !info(edit->kind).effect.changes_weights) return {};
     for (const LinearWeight& linear : kLinearWeights) {
       if (linear.name != part) continue;
-      return edited_->get(*edit, decided_together(variant_, *edit)).*linear.member;
+      return edited_->get({{*edit, decided_together(variant_, *edit)}}).*linear.member;
     }
     return {};
   }

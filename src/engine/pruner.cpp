@@ -31,43 +31,63 @@ EditedLayers::EditedLayers(const Weights& weights, std::optional<int64_t> capaci
       capacity_(capacity.value_or(
           std::max<int64_t>(weights.num_layers(), kRoomBytes / weights.edited_bytes()))) {}
 
-const Pruner& EditedLayers::pruner_of(const Edit& edit, std::span<const int32_t> layers) {
-  Key key{edit, {layers.begin(), layers.end()}};
-  key.first.layer = 0;
+void EditedLayers::clear() {
+  entries_.clear();
+  num_kept_ = 0;
+}
+
+LayerWeights EditedLayers::make(const DecidedEdit& decided) {
+  DecidedEdit key = decided;
+  key.edit.layer = 0;
   std::unique_ptr<Pruner>& pruner = pruners_[key];
   if (!pruner) {
     for (const PrunerInfo& row : pruner_table()) {
-      if (row.kind == edit.kind) pruner = row.make(weights_, counts_, edit, layers);
+      if (row.kind != key.edit.kind) continue;
+      pruner = row.make(weights_, counts_, key.edit, key.layers);
     }
   }
   if (!pruner) {
-    throw Error(ExitStatus::kInternal, "no pruner for " + std::string(info(edit.kind).name));
+    throw Error(ExitStatus::kInternal, "no pruner for " + std::string(info(key.edit.kind).name));
   }
-  return *pruner;
+  return pruner->prune(decided.edit.layer);
 }
 
-void EditedLayers::make_room() {
-  if (std::ssize(entries_) < capacity_) return;
+void EditedLayers::make_room(int64_t num_layers) {
   const auto older = [](const auto& a, const auto& b) {
     return a.second.last_use < b.second.last_use;
   };
-  entries_.erase(std::min_element(entries_.begin(), entries_.end(), older));
+  while (!entries_.empty() && num_kept_ + num_layers > capacity_) {
+    const auto oldest = std::min_element(entries_.begin(), entries_.end(), older);
+    num_kept_ -= std::ssize(oldest->first);
+    entries_.erase(oldest);
+  }
 }
 
-LayerWeights EditedLayers::get(const Edit& edit, std::span<const int32_t> layers) {
-  const Key key{edit, {layers.begin(), layers.end()}};
-  auto found = entries_.find(key);
+LayerWeights EditedLayers::get(const std::vector<DecidedEdit>& edits) {
+  auto found = entries_.find(edits);
   if (found == entries_.end()) {
-    make_room();
-    found = entries_.emplace(key, Entry{pruner_of(edit, layers).prune(edit.layer), 0}).first;
+    LayerWeights weights;
+    if (edits.size() == 1) {
+      weights = make(edits.front());
+    } else {
+      std::vector<LayerWeights> layers;
+      for (const DecidedEdit& edit : edits) layers.push_back(get({edit}));
+      weights = side_by_side(layers);
+    }
+    make_room(std::ssize(edits));
+    num_kept_ += std::ssize(edits);
+    found = entries_.emplace(edits, Entry{std::move(weights), 0}).first;
   }
   found->second.last_use = ++num_uses_;
   return found->second.weights;
 }
 
-LayerWeights EditedLayers::get_once(const Edit& edit, std::span<const int32_t> layers) {
-  entries_.clear();
-  return pruner_of(edit, layers).prune(edit.layer);
+LayerWeights EditedLayers::get_once(const std::vector<DecidedEdit>& edits) {
+  clear();
+  if (edits.size() == 1) return make(edits.front());
+  std::vector<LayerWeights> layers;
+  for (const DecidedEdit& edit : edits) layers.push_back(make(edit));
+  return side_by_side(layers);
 }
 
 }  // namespace prune_sweep

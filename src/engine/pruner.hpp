@@ -4,6 +4,7 @@
 /// core's table of edit kinds.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -52,6 +53,13 @@ std::unique_ptr<Pruner> make_magnitude_pruner(
 /// `variant` that have the same edit, ascending, otherwise its own layer.
 std::vector<int32_t> decided_together(const Variant& variant, const Edit& edit);
 
+/// An edit that changes a layer's weights, and the layers that decide together.
+struct DecidedEdit {
+  Edit edit;
+  std::vector<int32_t> layers;
+  auto operator<=>(const DecidedEdit&) const = default;
+};
+
 /// Edited layers, made when first asked for and kept while there is room.
 class EditedLayers {
  public:
@@ -63,28 +71,29 @@ class EditedLayers {
   explicit EditedLayers(const Weights& weights, std::optional<int64_t> capacity = {});
 
   int64_t capacity() const { return capacity_; }
-  void clear() { entries_.clear(); }
+  void clear();
 
-  /// Weights of `edit.layer` under an edit that changes weights; `layers` are decided_together.
-  LayerWeights get(const Edit& edit, std::span<const int32_t> layers);
+  /// Weights of a layer under an edit; under several, side by side. These are kept beside the
+  /// single ones.
+  LayerWeights get(const std::vector<DecidedEdit>& edits);
   /// The same without keeping it, or any other.
-  LayerWeights get_once(const Edit& edit, std::span<const int32_t> layers);
+  LayerWeights get_once(const std::vector<DecidedEdit>& edits);
 
  private:
   struct Entry {
     LayerWeights weights;
     uint64_t last_use = 0;
   };
-  using Key = std::pair<Edit, std::vector<int32_t>>;
 
-  const Pruner& pruner_of(const Edit& edit, std::span<const int32_t> layers);
-  void make_room();
+  LayerWeights make(const DecidedEdit& edit);
+  void make_room(int64_t num_layers);
 
   const Weights& weights_;
   MagnitudeCounts counts_;
   int64_t capacity_;
-  std::map<Key, std::unique_ptr<Pruner>> pruners_;  // of an edit with layer 0
-  std::map<Key, Entry> entries_;
+  std::map<DecidedEdit, std::unique_ptr<Pruner>> pruners_;  // of an edit with layer 0
+  std::map<std::vector<DecidedEdit>, Entry> entries_;
+  int64_t num_kept_ = 0;  ///< layers in entries_
   uint64_t num_uses_ = 0;
 };
 

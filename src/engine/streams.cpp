@@ -49,24 +49,53 @@ class StreamRun {
     uses_left_.assign(hidden_.size(), 0);
     for (const Branch& branch : branches) ++uses_left_[static_cast<size_t>(branch.from)];
     std::vector<at::Tensor> after(branches.size());
-    // Edited weights are made for one edit after the other.
+    // Edited weights are made for one edit after the other, unless they go side by side.
+    std::vector<int64_t> side_by_side;
     for (const auto& group : group_by_edit(branches, [](const Branch& b) { return b.edit; })) {
-      const std::optional<Edit>& edit = branches[static_cast<size_t>(group.front())].edit;
-      const EditEffect effect = effect_of(edit ? &*edit : nullptr);
-      const LayerWeights weights = effect.changes_weights
-                                       ? edited_layer_(*edit)
-                                       : decoder_.weights().layer(static_cast<int32_t>(layer));
-      const auto together = static_cast<size_t>(num_together());
-      for (size_t first = 0; first < group.size(); first += together) {
-        const auto some = std::span(group).subspan(first, std::min(together, group.size() - first));
-        run_branches(layer, some, weights, effect, after);
+      const bool is_one_of_many = decoder_.backend().is_queued() && group.size() == 1 &&
+                                  effect_at(layer, group.front()).changes_weights;
+      if (is_one_of_many) {
+        side_by_side.push_back(group.front());
+      } else {
+        run_group(layer, group, after);
       }
     }
+    run_group(layer, side_by_side, after);
     hidden_ = std::move(after);
   }
 
-  /// How many branches with the same weights go through a layer as one matrix. A device has more
-  /// to do at once, and less to be told; for tiles it would only cost copies.
+  const std::optional<Edit>& edit_at(size_t layer, int64_t branch) const {
+    return tree_.levels[layer][static_cast<size_t>(branch)].edit;
+  }
+  EditEffect effect_at(size_t layer, int64_t branch) const {
+    const std::optional<Edit>& edit = edit_at(layer, branch);
+    return effect_of(edit ? &*edit : nullptr);
+  }
+
+  /// Fills `after` for branches with the same edit, or each with an edit of its own that changes
+  /// weights.
+  void run_group(size_t layer, std::span<const int64_t> group, std::vector<at::Tensor>& after) {
+    const auto together = static_cast<size_t>(num_together());
+    for (size_t first = 0; first < group.size(); first += together) {
+      const size_t count = std::min(together, group.size() - first);
+      run_branches(layer, group.subspan(first, count), after);
+    }
+  }
+
+  LayerWeights weights_of(size_t layer, std::span<const int64_t> branches) const {
+    if (!effect_at(layer, branches.front()).changes_weights) {
+      return decoder_.weights().layer(static_cast<int32_t>(layer));
+    }
+    std::vector<Edit> edits;
+    for (const int64_t branch : branches) {
+      const Edit& edit = edit_at(layer, branch).value();
+      if (edits.empty() || edits.back() != edit) edits.push_back(edit);
+    }
+    return edited_layer_(edits);
+  }
+
+  /// How many branches go through a layer as one matrix. A device has more to do at once, and less
+  /// to be told; for tiles it would only cost copies.
   int64_t num_together() const {
     constexpr int64_t kEnoughRows = 16384;
     if (!decoder_.backend().is_queued()) return 1;
@@ -95,13 +124,10 @@ class StreamRun {
     return joined_.emplace(num_branches, std::move(all)).first->second;
   }
 
-  /// Fills `after` for these branches.
   void run_branches(
-      size_t layer,
-      std::span<const int64_t> branches,
-      const LayerWeights& weights,
-      const EditEffect& effect,
-      std::vector<at::Tensor>& after) {
+      size_t layer, std::span<const int64_t> branches, std::vector<at::Tensor>& after) {
+    const LayerWeights weights = weights_of(layer, branches);
+    const EditEffect effect = effect_at(layer, branches.front());
     const bool is_last = layer + 1 == tree_.levels.size();
     const Queries queries = is_last ? Queries::kWantedRows : Queries::kAllRows;
     const Joined& rows = joined(branches.size());

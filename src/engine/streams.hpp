@@ -17,8 +17,8 @@
 
 namespace prune_sweep {
 
-/// Weights of a layer under an edit that changes weights.
-using EditedLayer = std::function<LayerWeights(const Edit& edit)>;
+/// Weights of a layer under an edit that changes weights; under several, side by side.
+using EditedLayer = std::function<LayerWeights(const std::vector<Edit>& edits)>;
 
 /// Hidden states after the last layer of the rows that are wanted, in that order: [streams after
 /// it], [wanted rows, hidden] each. `kv` was made for the same rows.

@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "engine/to_device.hpp"
@@ -25,6 +27,24 @@ std::vector<std::vector<size_t>> trace_paths(const StreamTree& tree) {
   return paths;
 }
 
+/// Of edits that are alike in it.
+EditEffect effect_of_edits(const std::vector<Edit>& edits) {
+  return effect_of(edits.empty() ? nullptr : &edits.front());
+}
+
+/// One share behind the other, all as long as the longest: what is missing is the share's first row
+/// once more, which then is computed several times, with the same result.
+std::vector<int64_t> filled_up(const std::vector<std::vector<int64_t>>& shares) {
+  size_t longest = 0;
+  for (const std::vector<int64_t>& share : shares) longest = std::max(longest, share.size());
+  std::vector<int64_t> all;
+  for (const std::vector<int64_t>& share : shares) {
+    all.insert(all.end(), share.begin(), share.end());
+    all.insert(all.end(), longest - share.size(), share.front());
+  }
+  return all;
+}
+
 }  // namespace
 
 Wave::Wave(
@@ -43,31 +63,54 @@ Wave::Wave(
 
 void Wave::make_groups() {
   const StreamTree& tree = context_.tree;
-  const std::vector<std::vector<size_t>> paths = trace_paths(tree);
+  paths_ = trace_paths(tree);
   for (size_t layer = 0; layer < tree.levels.size(); ++layer) {
     const auto edit_of = [&](const AnswerRow& row) {
-      return tree.levels[layer][paths[row.stream][layer]].edit;
+      return tree.levels[layer][paths_[row.stream][layer]].edit;
     };
+    std::vector<Edit> edits;
+    std::vector<std::vector<int64_t>> shares;
     for (const std::vector<int64_t>& indices : group_by_edit(rows_, edit_of)) {
-      Group group;
-      group.layer = layer;
-      group.edit = edit_of(rows_[static_cast<size_t>(indices.front())]);
-      const EditEffect effect = effect_of(group.edit ? &*group.edit : nullptr);
+      const std::optional<Edit> edit = edit_of(rows_[static_cast<size_t>(indices.front())]);
+      const EditEffect effect = effect_of(edit ? &*edit : nullptr);
       if (!effect.keeps_attention && !effect.keeps_mlp) continue;
-      if (indices.size() < rows_.size()) group.index = indices_on(ids_.device(), indices);
-      std::vector<GeneratedRow> rows;
-      for (const int64_t index : indices) {
-        const AnswerRow& row = rows_[static_cast<size_t>(index)];
-        rows.push_back(
-            {.branch = paths[row.stream][layer],
-             .run = static_cast<int64_t>(row.request),
-             .prompt_len = row.prompt_len,
-             .slot = row.slot});
+      if (context_.side_by_side == Use::kOn && effect.changes_weights) {
+        edits.push_back(*edit);
+        shares.push_back(indices);
+      } else {
+        add_group(layer, edit ? std::vector{*edit} : std::vector<Edit>{}, indices);
       }
-      if (effect.keeps_attention) group.told = context_.kv->tell_rows(layer, rows);
-      groups_.push_back(std::move(group));
     }
+    if (!shares.empty()) add_group(layer, std::move(edits), filled_up(shares));
   }
+}
+
+void Wave::add_group(size_t layer, std::vector<Edit> edits, const std::vector<int64_t>& indices) {
+  Group group;
+  group.layer = layer;
+  group.edits = std::move(edits);
+  std::vector<int64_t> all(rows_.size());
+  std::iota(all.begin(), all.end(), 0);
+  if (indices != all) group.index = indices_on(ids_.device(), indices);
+  if (effect_of_edits(group.edits).keeps_attention) {
+    std::vector<GeneratedRow> rows;
+    for (const int64_t index : indices) {
+      const AnswerRow& row = rows_[static_cast<size_t>(index)];
+      rows.push_back(
+          {.branch = paths_[row.stream][layer],
+           .run = static_cast<int64_t>(row.request),
+           .prompt_len = row.prompt_len,
+           .slot = row.slot});
+    }
+    group.told = context_.kv->tell_rows(layer, rows);
+  }
+  groups_.push_back(std::move(group));
+}
+
+LayerWeights Wave::weights_of(const Group& group) const {
+  return effect_of_edits(group.edits).changes_weights
+             ? context_.edited_layer(group.edits)
+             : context_.decoder.weights().layer(static_cast<int32_t>(group.layer));
 }
 
 std::vector<AnswerRow> Wave::rows_now(const std::vector<int64_t>& indices) const {
@@ -110,10 +153,8 @@ void Wave::compute() {
 
 void Wave::run_group(const Group& group, const Rope& rope, at::Tensor& hidden) {
   Decoder& decoder = context_.decoder;
-  const EditEffect effect = effect_of(group.edit ? &*group.edit : nullptr);
-  const LayerWeights weights = effect.changes_weights
-                                   ? context_.edited_layer(*group.edit)
-                                   : decoder.weights().layer(static_cast<int32_t>(group.layer));
+  const EditEffect effect = effect_of_edits(group.edits);
+  const LayerWeights weights = weights_of(group);
   if (is_recording_) used_.push_back(weights);
   const bool is_all = !group.index.defined();
   const at::Tensor positions = is_all ? positions_ : positions_.index_select(0, group.index);

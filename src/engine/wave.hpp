@@ -36,6 +36,8 @@ struct WaveContext {
   UnitKv* kv = nullptr;
   /// Whether a step may be recorded: then edited layers must stay as they are once made.
   Use graphs = Use::kOff;
+  /// Whether rows of different edited weights go through a layer together. The same holds.
+  Use side_by_side = Use::kOff;
 };
 
 /// Its rows stay as they are; when some have finished, the others may go on in a wave of their own.
@@ -61,22 +63,26 @@ class Wave {
   std::vector<AnswerRow> rows_now(const std::vector<int64_t>& indices) const;
 
  private:
-  /// Rows that go through a layer with the same weights.
+  /// Rows that go through a layer with the same weights, or equal shares of them with each of
+  /// several edited ones.
   struct Group {
     size_t layer = 0;
-    std::optional<Edit> edit;
-    at::Tensor index;  // [rows], undefined when it is all of them
+    std::vector<Edit> edits;  ///< none, one for all rows, or one for each share
+    at::Tensor index;         // [rows], undefined when it is all of them in their order
     std::unique_ptr<GeneratedRows> told;
   };
 
   void make_groups();
+  void add_group(size_t layer, std::vector<Edit> edits, const std::vector<int64_t>& indices);
+  LayerWeights weights_of(const Group& group) const;
   void compute();
   void run_group(const Group& group, const Rope& rope, at::Tensor& hidden);
 
   WaveContext context_;
   std::vector<AnswerRow> rows_;
-  at::Tensor ids_;        // [rows], int32
-  at::Tensor positions_;  // [rows], int32
+  at::Tensor ids_;                          // [rows], int32
+  at::Tensor positions_;                    // [rows], int32
+  std::vector<std::vector<size_t>> paths_;  ///< see trace_paths()
   std::vector<Group> groups_;
   std::vector<LayerWeights> used_;  ///< what the graph reads
   bool is_recording_ = false;

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -58,17 +59,19 @@ at::Tensor as_tensor(const TensorView& view) {
 
 at::Tensor adjoining(const std::vector<at::Tensor>& parts) {
   const at::Tensor& first = parts.front();
+  if (!first.defined()) return {};
+  const int64_t dim = std::max<int64_t>(0, first.dim() - 2);  // of the outputs
   int64_t rows = 0;
-  int64_t end = first.defined() ? first.storage_offset() : 0;
+  int64_t end = first.storage_offset();
   for (const at::Tensor& part : parts) {
-    const bool goes_on = part.defined() && part.is_contiguous() && part.is_alias_of(first) &&
-                         part.storage_offset() == end;
+    const bool goes_on = part.defined() && part.strides() == first.strides() &&
+                         part.is_alias_of(first) && part.storage_offset() == end;
     if (!goes_on) return {};
-    end += part.numel();
-    rows += part.size(0);
+    end += part.size(dim) * part.stride(dim);
+    rows += part.size(dim);
   }
   std::vector<int64_t> shape = first.sizes().vec();
-  shape.front() = rows;
+  shape[static_cast<size_t>(dim)] = rows;
   return first.as_strided(shape, first.strides());
 }
 
@@ -87,6 +90,31 @@ void adjoin(LayerWeights& weights) {
   put_together({&weights.q, &weights.k, &weights.v});
   put_together({&weights.q_bias, &weights.k_bias, &weights.v_bias});
   put_together({&weights.gate, &weights.up});
+}
+
+LayerWeights side_by_side(const std::vector<LayerWeights>& layers) {
+  LayerWeights all = layers.front();
+  const auto put = [&](const std::vector<at::Tensor LayerWeights::*>& members) {
+    std::vector<at::Tensor> of_layers;
+    for (const LayerWeights& layer : layers) {
+      std::vector<at::Tensor> parts;
+      for (const auto member : members) parts.push_back(layer.*member);
+      const at::Tensor adjoined = adjoining(parts);
+      of_layers.push_back(adjoined.defined() ? adjoined : at::cat(parts));
+    }
+    const at::Tensor stacked = at::stack(of_layers);
+    int64_t first = 0;
+    for (const auto member : members) {
+      const int64_t outputs = (layers.front().*member).size(0);
+      all.*member = stacked.narrow(1, first, outputs);
+      first += outputs;
+    }
+  };
+  put({&LayerWeights::q, &LayerWeights::k, &LayerWeights::v});
+  put({&LayerWeights::o});
+  put({&LayerWeights::gate, &LayerWeights::up});
+  put({&LayerWeights::down});
+  return all;
 }
 
 Weights::Weights(

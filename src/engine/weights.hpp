@@ -17,7 +17,8 @@
 namespace prune_sweep {
 
 /// One decoder layer. A tensor that the model does not have is undefined. Copies share their
-/// tensors.
+/// tensors. Of several layers side by side (see below) the linear weights have one dimension more,
+/// in front.
 struct LayerWeights {
   at::Tensor input_norm;              // [hidden]
   at::Tensor q;                       // [heads * head_dim, hidden]
@@ -35,6 +36,10 @@ struct LayerWeights {
 at::Tensor adjoining(const std::vector<at::Tensor>& parts);
 /// Puts them one behind the other.
 void adjoin(LayerWeights& weights);
+
+/// Layers that differ in their linear weights alone, as one whose linear weights are [layers,
+/// outputs, inputs]: each is for an equal share of the rows.
+LayerWeights side_by_side(const std::vector<LayerWeights>& layers);
 
 /// A linear weight of a layer: where it is in LayerWeights and in the checkpoint.
 struct LinearWeight {

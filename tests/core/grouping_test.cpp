@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <set>
 
 #include "catch.hpp"
 
@@ -83,7 +84,8 @@ TEST_CASE("28 drops in G groups cost what the best contiguous split costs") {
   };
   for (const auto& [num_groups, total, largest] :
        {Row{1, 406, 406}, Row{4, 431, 113}, Row{7, 455, 75}}) {
-    const auto groups = group_variants(variants, kLayers, kNoLimit, num_groups);
+    const auto groups =
+        group_variants(variants, kLayers, EditedWeights::kByThemselves, kNoLimit, num_groups);
     const Cost cost = cost_of(variants, groups);
     CAPTURE(num_groups, cost.total, cost.largest);
     CHECK(std::ssize(groups) == num_groups);
@@ -106,7 +108,8 @@ TEST_CASE("every variant is in one group, whatever is asked for") {
   }
   variants.push_back(variant_of("", 1));
   for (const int32_t num_groups : {0, 1, 3, 100}) {
-    const auto groups = group_variants(variants, kLayers, 252, num_groups);
+    const auto groups =
+        group_variants(variants, kLayers, EditedWeights::kByThemselves, 252, num_groups);
     std::vector<int32_t> all;
     for (const auto& group : groups) {
       CHECK(std::is_sorted(group.begin(), group.end()));
@@ -129,5 +132,16 @@ TEST_CASE("every variant is in one group, whatever is asked for") {
       for (const auto& group : groups) CHECK(passes_of(variants, group) <= 252);
     }
   }
-  CHECK(group_variants({}, kLayers, 252, 0).empty());
+  CHECK(group_variants({}, kLayers, EditedWeights::kByThemselves, 252, 0).empty());
+}
+
+TEST_CASE("where edited weights go side by side, pruned variants are grouped as others are") {
+  std::vector<Variant> variants{variant_of(""), variant_of("0 drop")};
+  for (int percent = 10; percent < 100; percent += 10) {
+    variants.push_back(variant_of("0-27 magnitude " + std::to_string(percent)));
+  }
+  // Four and a half models: nine are cut into three times three.
+  const auto groups = group_variants(variants, kLayers, EditedWeights::kSideBySide, 252, 0);
+  const std::vector<std::vector<int32_t>> expected{{0, 1}, {2, 3, 4}, {5, 6, 7}, {8, 9, 10}};
+  CHECK(std::set(groups.begin(), groups.end()) == std::set(expected.begin(), expected.end()));
 }

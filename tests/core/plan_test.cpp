@@ -221,6 +221,18 @@ TEST_CASE("a pruned model is a group of its own, but magnitude 0 goes with the b
   }
 }
 
+TEST_CASE("a GPU gets several pruned models at once") {
+  PlanContext on_gpu = some_context();
+  on_gpu.device = "cuda";
+  const Plan plan = make_plan(
+      on_gpu, qwen3_shape(), published_sweep(), {choice_benchmark("mmlu", {400}, 600, 100)});
+  std::set<std::vector<int32_t>> groups;
+  for (const Unit& unit : plan.units) groups.insert(unit.variants);
+  for (const int32_t first : {30, 33, 36}) {
+    CHECK(groups.contains({first, first + 1, first + 2}));
+  }
+}
+
 TEST_CASE("a copy of the baseline is computed by itself, under a key of its own") {
   std::vector<Variant> variants = published_sweep();
   const auto keys_before = variant_keys(qwen3_plan(variants));

@@ -58,7 +58,11 @@ const std::vector<std::string> kEdits{
     "0 drop, 2 drop",
     "1 drop-attention",
     "1 drop-mlp",
+    // Edited weights side by side, for shares of rows that are not alike.
     "0-2 magnitude 40",
+    "0-2 magnitude 70",
+    "0-1 magnitude 40, 2 drop",
+    "2 magnitude 10",
     "1-2 magnitude 40 global",
     "0-2 drop"};
 

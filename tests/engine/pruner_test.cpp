@@ -177,7 +177,7 @@ TEST_CASE("exactly the smallest weights become zero: every scope, type and amoun
         const auto expected = expected_weights(weights, scope, variant.edits[0].amount);
         EditedLayers edited(loaded);
         for (const Edit& edit : variant.edits) {
-          const LayerWeights pruned = edited.get(edit, decided_together(variant, edit));
+          const LayerWeights pruned = edited.get({{edit, decided_together(variant, edit)}});
           for (size_t i = 0; i < kLinearWeights.size(); ++i) {
             CAPTURE(kind.dtype, static_cast<int>(scope), percent, edit.layer, kNames[i]);
             CHECK(
@@ -200,9 +200,9 @@ TEST_CASE("what is pruned is decided on the stored weights, whatever type is com
   EditedLayers exact_layers(exact);
   EditedLayers rounded_layers(rounded);
   const LayerWeights a =
-      exact_layers.get(variant.edits[0], decided_together(variant, variant.edits[0]));
+      exact_layers.get({{variant.edits[0], decided_together(variant, variant.edits[0])}});
   const LayerWeights b =
-      rounded_layers.get(variant.edits[0], decided_together(variant, variant.edits[0]));
+      rounded_layers.get({{variant.edits[0], decided_together(variant, variant.edits[0])}});
   for (const LinearWeight& linear : kLinearWeights) {
     CHECK(at::equal((a.*linear.member).eq(0), (b.*linear.member).eq(0)));
     CHECK((b.*linear.member).scalar_type() == at::kBFloat16);
@@ -219,7 +219,7 @@ TEST_CASE("zeros grow with the amount and never come back") {
     for (int percent = 1; percent <= 100; ++percent) {
       const Variant variant = both_layers({percent * int64_t{1'000'000}}, scope);
       const LayerWeights now =
-          edited.get(variant.edits[1], decided_together(variant, variant.edits[1]));
+          edited.get({{variant.edits[1], decided_together(variant, variant.edits[1])}});
       CAPTURE(percent, static_cast<int>(scope));
       CHECK(count_zeros(now) >= count_zeros(before));
       for (const LinearWeight& linear : kLinearWeights) {
@@ -241,14 +241,14 @@ TEST_CASE("a pruned layer shares what is not pruned, and the model keeps its wei
   EditedLayers edited(loaded);
   const Edit edit = magnitude(0, {90'000'000}, MagnitudeScope::kTensor);
   const std::vector<int32_t> own_layer{0};
-  const LayerWeights pruned = edited.get(edit, own_layer);
+  const LayerWeights pruned = edited.get({{edit, own_layer}});
   CHECK(pruned.input_norm.const_data_ptr() == loaded.layer(0).input_norm.const_data_ptr());
   CHECK(pruned.q_norm.const_data_ptr() == loaded.layer(0).q_norm.const_data_ptr());
   CHECK(pruned.q.const_data_ptr() != q);
   CHECK(loaded.layer(0).q.const_data_ptr() == q);
   CHECK(values_of(loaded.layer(0).q) == weights[0][0]);
   // Asked for again, it is the same.
-  CHECK(edited.get(edit, own_layer).q.const_data_ptr() == pruned.q.const_data_ptr());
+  CHECK(edited.get({{edit, own_layer}}).q.const_data_ptr() == pruned.q.const_data_ptr());
 }
 
 TEST_CASE("a layer that is asked for once has the same weights, and none is kept") {
@@ -257,13 +257,42 @@ TEST_CASE("a layer that is asked for once has the same weights, and none is kept
   EditedLayers edited(loaded);
   const std::vector<int32_t> own_layer{0};
   const Edit edit = magnitude(0, {40'000'000}, MagnitudeScope::kRow);
-  const LayerWeights kept = edited.get(edit, own_layer);
-  const LayerWeights once = edited.get_once(edit, own_layer);
-  const LayerWeights again = edited.get(edit, own_layer);
+  const LayerWeights kept = edited.get({{edit, own_layer}});
+  const LayerWeights once = edited.get_once({{edit, own_layer}});
+  const LayerWeights again = edited.get({{edit, own_layer}});
   for (const LinearWeight& linear : kLinearWeights) {
     CHECK(at::equal(once.*linear.member, kept.*linear.member));
     CHECK((again.*linear.member).const_data_ptr() != (kept.*linear.member).const_data_ptr());
     CHECK((again.*linear.member).const_data_ptr() != (once.*linear.member).const_data_ptr());
+  }
+}
+
+TEST_CASE("several edited layers come side by side, made of the single ones") {
+  const SmallModel model(two_layers(tied_values), "BF16");
+  const Weights loaded = model.load(at::kBFloat16);
+  const auto edit_of = [](int64_t percent) {
+    return DecidedEdit{magnitude(1, {percent * 1'000'000}, MagnitudeScope::kTensor), {1}};
+  };
+  const std::vector<DecidedEdit> edits{edit_of(30), edit_of(80), edit_of(10)};
+  for (const int64_t capacity : {1, 100}) {
+    EditedLayers edited(loaded, capacity);
+    const LayerWeights all = edited.get(edits);
+    const LayerWeights once = edited.get_once(edits);
+    for (size_t i = 0; i < edits.size(); ++i) {
+      const LayerWeights one = edited.get({edits[i]});
+      for (const LinearWeight& linear : kLinearWeights) {
+        const at::Tensor& of_all = all.*linear.member;
+        CHECK(of_all.dim() == 3);
+        CHECK(at::equal(of_all[static_cast<int64_t>(i)], one.*linear.member));
+        CHECK(at::equal(once.*linear.member, of_all));
+      }
+    }
+    CHECK(all.q_norm.is_same(loaded.layer(1).q_norm));
+    // What is multiplied by the same rows is one product still.
+    const at::Tensor qkv = adjoining({all.q, all.k, all.v});
+    REQUIRE(qkv.defined());
+    CHECK(at::equal(qkv, at::cat({all.q, all.k, all.v}, 1)));
+    CHECK_FALSE(adjoining({all.q, all.v, all.k}).defined());
   }
 }
 
@@ -274,7 +303,7 @@ TEST_CASE("edited layers are kept while there is room, the latest used ones long
   const std::vector<int32_t> own_layer{0};
   const auto get = [&](int percent) {
     const Percent amount{percent * int64_t{1'000'000}};
-    return edited.get(magnitude(0, amount, MagnitudeScope::kTensor), own_layer).q;
+    return edited.get({{magnitude(0, amount, MagnitudeScope::kTensor), own_layer}}).q;
   };
   // Held on to, so that no other tensor can come to lie at the same place.
   const at::Tensor ten = get(10);

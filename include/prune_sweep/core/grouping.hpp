@@ -36,13 +36,21 @@ class GroupPasses {
   int64_t total_ = 0;
 };
 
+/// How variants with weights of their own are computed.
+enum class EditedWeights : uint8_t { kByThemselves, kSideBySide };
+
 /// Groups of variants, as ascending indices. Variants go by their first edited layer, the latest
 /// first: a group computes the unedited layers up to its last fork, so that groups of early forks
 /// stay short. Neighbours that share layers are cut into as few groups as `largest` allows, or into
 /// `num_groups` when that is not 0, the largest of which is as small as can be. Variants that are
 /// the same model are in one group; a repeat is a group by itself.
-/// `largest` is in sublayer passes.
+/// Variants with weights of their own share nothing, and are groups by themselves unless these go
+/// side by side. `largest` is in sublayer passes.
 std::vector<std::vector<int32_t>> group_variants(
-    std::span<const Variant> variants, int32_t num_layers, int64_t largest, int32_t num_groups);
+    std::span<const Variant> variants,
+    int32_t num_layers,
+    EditedWeights edited,
+    int64_t largest,
+    int32_t num_groups);
 
 }  // namespace prune_sweep

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <c10/util/ScopeExit.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "engine/plain/cuda_graph.hpp"
@@ -13,8 +14,19 @@ namespace prune_sweep {
 
 namespace {
 
-/// Products with several weights, side by side: [rows, all of them]. One product where they lie
-/// together. `biases` are undefined where there are none, all of them.
+/// Products with a weight; with several [weights, outputs, inputs], an equal share of the rows
+/// each.
+at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias = {}) {
+  if (weight.dim() == 2) return at::linear(x, weight, bias);
+  const at::Tensor shares = x.view({weight.size(0), -1, x.size(1)});
+  const at::Tensor inputs_first = weight.transpose(1, 2);
+  const at::Tensor products =
+      bias.defined() ? at::baddbmm(bias, shares, inputs_first) : at::bmm(shares, inputs_first);
+  return products.view({x.size(0), weight.size(1)});
+}
+
+/// Products with several weights, one behind the other: [rows, all of them]. One product where they
+/// lie together. `biases` are undefined where there are none, all of them.
 at::Tensor products(
     const at::Tensor& x,
     const std::vector<at::Tensor>& weights,
@@ -22,11 +34,11 @@ at::Tensor products(
   const at::Tensor all = adjoining(weights);
   const at::Tensor all_biases = adjoining(biases);
   if (all.defined() && all_biases.defined() == biases.front().defined()) {
-    return at::linear(x, all, all_biases);
+    return product(x, all, all_biases);
   }
   std::vector<at::Tensor> parts;
   for (size_t i = 0; i < weights.size(); ++i) {
-    parts.push_back(at::linear(x, weights[i], biases[i]));
+    parts.push_back(product(x, weights[i], biases[i]));
   }
   return at::cat(parts, 1);
 }
@@ -54,7 +66,7 @@ Qkv PlainBackend::make_qkv(
     return {
         all.narrow(1, 0, num_q), all.narrow(1, num_q, num_k), all.narrow(1, num_q + num_k, num_k)};
   }
-  const at::Tensor q = heads(at::linear(normed(of_queries.hidden), weights.q, weights.q_bias));
+  const at::Tensor q = heads(product(normed(of_queries.hidden), weights.q, weights.q_bias));
   turn(q, num_q, of_queries.rope);
   const at::Tensor kv =
       heads(products(x, {weights.k, weights.v}, {weights.k_bias, weights.v_bias}));
@@ -64,19 +76,23 @@ Qkv PlainBackend::make_qkv(
 
 void PlainBackend::add_attention(
     const LayerWeights& weights, at::Tensor& hidden, const at::Tensor& attended) {
-  hidden.add_(at::linear(attended, weights.o));
+  hidden.add_(product(attended, weights.o));
 }
 
 void PlainBackend::add_mlp(const LayerWeights& weights, at::Tensor& hidden) {
-  // In blocks, because what is inside is several times as wide.
-  for_row_blocks(hidden.size(0), row_block_, [&](int64_t first, int64_t count) {
+  // In blocks, because what is inside is several times as wide; of every share of the rows alike.
+  const int64_t num_shares = weights.gate.dim() == 3 ? weights.gate.size(0) : 1;
+  const at::Tensor shares = hidden.view({num_shares, -1, hidden.size(1)});
+  const int64_t block = std::max<int64_t>(1, row_block_ / num_shares);
+  for_row_blocks(shares.size(1), block, [&](int64_t first, int64_t count) {
     on_progress_();
-    at::Tensor rows = hidden.narrow(0, first, count);
-    const at::Tensor x = ops_.rms_norm(rows, {weights.mlp_norm, config_.norm_eps});
+    at::Tensor rows = shares.narrow(1, first, count);
+    const at::Tensor x =
+        ops_.rms_norm(rows.reshape({-1, hidden.size(1)}), {weights.mlp_norm, config_.norm_eps});
     const at::Tensor both = products(x, {weights.gate, weights.up}, {{}, {}});
     const int64_t width = both.size(1) / 2;
     const at::Tensor inner = ops_.silu_mul(both.narrow(1, 0, width), both.narrow(1, width, width));
-    rows.add_(at::linear(inner, weights.down));
+    rows.add_(product(inner, weights.down).view(rows.sizes()));
   });
 }
 
