@@ -63,46 +63,55 @@ Wave::Wave(
 
 void Wave::make_groups() {
   const StreamTree& tree = context_.tree;
-  paths_ = trace_paths(tree);
+  const std::vector<std::vector<size_t>> paths = trace_paths(tree);
   for (size_t layer = 0; layer < tree.levels.size(); ++layer) {
-    const auto edit_of = [&](const AnswerRow& row) {
-      return tree.levels[layer][paths_[row.stream][layer]].edit;
-    };
-    std::vector<Edit> edits;
-    std::vector<std::vector<int64_t>> shares;
-    for (const std::vector<int64_t>& indices : group_by_edit(rows_, edit_of)) {
-      const std::optional<Edit> edit = edit_of(rows_[static_cast<size_t>(indices.front())]);
-      const EditEffect effect = effect_of(edit ? &*edit : nullptr);
-      if (!effect.keeps_attention && !effect.keeps_mlp) continue;
-      if (context_.side_by_side == Use::kOn && effect.changes_weights) {
-        edits.push_back(*edit);
-        shares.push_back(indices);
-      } else {
-        add_group(layer, edit ? std::vector{*edit} : std::vector<Edit>{}, indices);
-      }
-    }
-    if (!shares.empty()) add_group(layer, std::move(edits), filled_up(shares));
-  }
-}
-
-void Wave::add_group(size_t layer, std::vector<Edit> edits, const std::vector<int64_t>& indices) {
-  Group group;
-  group.layer = layer;
-  group.edits = std::move(edits);
-  std::vector<int64_t> all(rows_.size());
-  std::iota(all.begin(), all.end(), 0);
-  if (indices != all) group.index = indices_on(ids_.device(), indices);
-  if (effect_of_edits(group.edits).keeps_attention) {
     std::vector<GeneratedRow> rows;
-    for (const int64_t index : indices) {
-      const AnswerRow& row = rows_[static_cast<size_t>(index)];
+    for (const AnswerRow& row : rows_) {
       rows.push_back(
-          {.branch = paths_[row.stream][layer],
+          {.branch = paths[row.stream][layer],
            .run = static_cast<int64_t>(row.request),
            .prompt_len = row.prompt_len,
            .slot = row.slot});
     }
-    group.told = context_.kv->tell_rows(layer, rows);
+    make_groups_of(layer, rows);
+  }
+}
+
+void Wave::make_groups_of(size_t layer, const std::vector<GeneratedRow>& rows) {
+  const auto edit_of = [&](const GeneratedRow& row) {
+    return context_.tree.levels[layer][row.branch].edit;
+  };
+  std::vector<Edit> edits;
+  std::vector<std::vector<int64_t>> shares;
+  for (const std::vector<int64_t>& indices : group_by_edit(rows, edit_of)) {
+    const std::optional<Edit> edit = edit_of(rows[static_cast<size_t>(indices.front())]);
+    const EditEffect effect = effect_of(edit ? &*edit : nullptr);
+    if (!effect.keeps_attention && !effect.keeps_mlp) continue;
+    if (context_.side_by_side == Use::kOn && effect.changes_weights) {
+      edits.push_back(*edit);
+      shares.push_back(indices);
+    } else {
+      add_group(layer, edit ? std::vector{*edit} : std::vector<Edit>{}, rows, indices);
+    }
+  }
+  if (!shares.empty()) add_group(layer, std::move(edits), rows, filled_up(shares));
+}
+
+void Wave::add_group(
+    size_t layer,
+    std::vector<Edit> edits,
+    const std::vector<GeneratedRow>& rows,
+    const std::vector<int64_t>& indices) {
+  Group group;
+  group.layer = layer;
+  group.edits = std::move(edits);
+  std::vector<int64_t> all(rows.size());
+  std::iota(all.begin(), all.end(), 0);
+  if (indices != all) group.index = indices_on(ids_.device(), indices);
+  if (effect_of_edits(group.edits).keeps_attention) {
+    std::vector<GeneratedRow> in_group;
+    for (const int64_t index : indices) in_group.push_back(rows[static_cast<size_t>(index)]);
+    group.told = context_.kv->tell_rows(layer, in_group);
   }
   groups_.push_back(std::move(group));
 }

@@ -73,16 +73,21 @@ class Wave {
   };
 
   void make_groups();
-  void add_group(size_t layer, std::vector<Edit> edits, const std::vector<int64_t>& indices);
+  /// `rows` are all of the wave, as they are told in this layer.
+  void make_groups_of(size_t layer, const std::vector<GeneratedRow>& rows);
+  void add_group(
+      size_t layer,
+      std::vector<Edit> edits,
+      const std::vector<GeneratedRow>& rows,
+      const std::vector<int64_t>& indices);
   LayerWeights weights_of(const Group& group) const;
   void compute();
   void run_group(const Group& group, const Rope& rope, at::Tensor& hidden);
 
   WaveContext context_;
   std::vector<AnswerRow> rows_;
-  at::Tensor ids_;                          // [rows], int32
-  at::Tensor positions_;                    // [rows], int32
-  std::vector<std::vector<size_t>> paths_;  ///< see trace_paths()
+  at::Tensor ids_;        // [rows], int32
+  at::Tensor positions_;  // [rows], int32
   std::vector<Group> groups_;
   std::vector<LayerWeights> used_;  ///< what the graph reads
   bool is_recording_ = false;

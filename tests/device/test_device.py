@@ -15,9 +15,12 @@ from programs import BIN, DEMO_JOB, SMALL, numeric_data, prune_sweep  # noqa: E4
 
 pytestmark = pytest.mark.device
 
+# With pruned models that go side by side.
+SWEEP = [option.replace("magnitude=0,60", "magnitude=0,30,60,80") for option in SMALL]
+
 
 def run(out, *options):
-    prune_sweep(DEMO_JOB, f"--output.dir={out}", *SMALL, "--no-gates", *options, timeout=900)
+    prune_sweep(DEMO_JOB, f"--output.dir={out}", *SWEEP, "--no-gates", *options, timeout=900)
     return out / "archive.h5"
 
 
@@ -99,14 +102,17 @@ def test_other_heads_give_the_numbers_of_the_cpu(tmp_path, architecture, head_di
 
 
 def test_predictions_are_those_of_the_cpu_but_where_bfloat16_cannot_tell(tmp_path):
-    device = run(tmp_path / "device", "--model.device=cuda")
-    exact = run(tmp_path / "exact", "--model.device=cpu", "--model.dtype=float32")
-    with h5py.File(device) as a, h5py.File(exact) as b:
-        ours, theirs = a["benchmarks/mmlu/loglik"][:], b["benchmarks/mmlu/loglik"][:]
+    def logliks(name, *options):
+        with h5py.File(run(tmp_path / name, *options)) as archive:
+            return archive["benchmarks/mmlu/loglik"][:]
+
+    ours = logliks("device", "--model.device=cuda")
+    theirs = logliks("exact", "--model.device=cpu", "--model.dtype=float32")
     noise = np.abs(ours - theirs).max()
+    noise_of_cpu = np.abs(logliks("cpu", "--model.device=cpu") - theirs).max()
     top_two = np.sort(theirs, axis=-1)[..., -2:]
     is_clear = top_two[..., 1] - top_two[..., 0] > 2 * noise
     differs = ours.argmax(-1) != theirs.argmax(-1)
-    print(f"{differs.sum()} of {differs.size} predictions differ, largest difference {noise:.3g}")
-    assert noise < 0.5
+    print(f"{differs.sum()} of {differs.size} predictions differ, largest difference {noise:.3g}; of the CPU {noise_of_cpu:.3g}")
+    assert noise < 2 * noise_of_cpu
     assert not (differs & is_clear).any()
