@@ -82,10 +82,8 @@ inline const char* merge(ElementType type, const MergeTask& task, void*) {
     for (int64_t row = 0; row < task.rows; ++row) {
       for (int64_t head = 0; head < task.heads; ++head) {
         float& sum = task.log_sum[head * task.log_sum_stride + row];
-        const float own = elements::log_sum_of(sum);
-        const float more =
-            elements::log_sum_of(task.more_log_sum[head * task.more_log_sum_stride + row]);
-        const elements::Shares shares = elements::shares(own, more);
+        const float more = task.more_log_sum[head * task.more_log_sum_stride + row];
+        const elements::Shares shares = elements::shares(sum, more);
         const int64_t at = (row * task.heads + head) * task.head_dim;
         for (int64_t i = at; i < at + task.head_dim; ++i) {
           T& value = static_cast<T*>(task.values)[i];
@@ -93,7 +91,7 @@ inline const char* merge(ElementType type, const MergeTask& task, void*) {
               T(static_cast<float>(value) * shares.first +
                 static_cast<float>(static_cast<const T*>(task.more_values)[i]) * shares.second);
         }
-        if (task.merges_log_sums) sum = elements::log_add(own, more);
+        if (task.merges_log_sums) sum = elements::log_add(sum, more);
       }
     }
   });

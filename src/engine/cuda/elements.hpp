@@ -54,8 +54,10 @@ PRUNE_SWEEP_DEVICE float log_sum_of(float stored) {
   return stored == INFINITY ? -INFINITY : stored;
 }
 
-/// log(e^a + e^b); either may be minus infinity.
+/// log(e^a + e^b); either may be infinite, see above.
 PRUNE_SWEEP_DEVICE float log_add(float a, float b) {
+  a = log_sum_of(a);
+  b = log_sum_of(b);
   const float larger = a > b ? a : b;
   const float smaller = a > b ? b : a;
   if (smaller == -INFINITY) return larger;
@@ -70,7 +72,9 @@ struct Shares {
 };
 PRUNE_SWEEP_DEVICE Shares shares(float first_log_sum, float second_log_sum) {
   const float log_sum = log_add(first_log_sum, second_log_sum);
-  return {std::exp(first_log_sum - log_sum), std::exp(second_log_sum - log_sum)};
+  return {
+      std::exp(log_sum_of(first_log_sum) - log_sum),
+      std::exp(log_sum_of(second_log_sum) - log_sum)};
 }
 
 /// e^(score - top), where nothing has a score yet too.

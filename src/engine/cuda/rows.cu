@@ -115,9 +115,8 @@ __global__ void merge_kernel(MergeTask task) {
   for (int64_t i = index; i < task.rows * task.heads * packs; i += step) {
     const int64_t head = i / packs % task.heads;
     const int64_t row = i / packs / task.heads;
-    const float a_sum = elements::log_sum_of(task.log_sum[head * task.log_sum_stride + row]);
-    const float b_sum =
-        elements::log_sum_of(task.more_log_sum[head * task.more_log_sum_stride + row]);
+    const float a_sum = task.log_sum[head * task.log_sum_stride + row];
+    const float b_sum = task.more_log_sum[head * task.more_log_sum_stride + row];
     const elements::Shares shares = elements::shares(a_sum, b_sum);
     T* to = static_cast<T*>(task.values) + i * kCount;
     auto a = load_pack<kCount>(static_cast<const T*>(to));
@@ -136,9 +135,7 @@ __global__ void merge_sums_kernel(MergeTask task) {
     const int64_t head = i / task.rows;
     const int64_t row = i % task.rows;
     float& sum = task.log_sum[head * task.log_sum_stride + row];
-    sum = elements::log_add(
-        elements::log_sum_of(sum),
-        elements::log_sum_of(task.more_log_sum[head * task.more_log_sum_stride + row]));
+    sum = elements::log_add(sum, task.more_log_sum[head * task.more_log_sum_stride + row]);
   }
 }
 
