@@ -84,7 +84,6 @@ LayerWeights EditedLayers::get(const std::vector<DecidedEdit>& edits) {
 
 LayerWeights EditedLayers::get_once(const std::vector<DecidedEdit>& edits) {
   clear();
-  if (edits.size() == 1) return make(edits.front());
   std::vector<LayerWeights> layers;
   for (const DecidedEdit& edit : edits) layers.push_back(make(edit));
   return side_by_side(layers);

@@ -75,40 +75,50 @@ at::Tensor adjoining(const std::vector<at::Tensor>& parts) {
   return first.as_strided(shape, first.strides());
 }
 
+namespace {
+
+using Members = std::vector<at::Tensor LayerWeights::*>;
+
+std::vector<at::Tensor> tensors_of(const LayerWeights& weights, const Members& members) {
+  std::vector<at::Tensor> tensors;
+  for (const auto member : members) tensors.push_back(weights.*member);
+  return tensors;
+}
+
+/// Each member becomes its part of `all`, in which they lie one behind the other in `dim`.
+void replace_by_parts(
+    LayerWeights& weights, const Members& members, const at::Tensor& all, int64_t dim) {
+  int64_t first = 0;
+  for (const auto member : members) {
+    const int64_t outputs = (weights.*member).size(0);
+    weights.*member = all.narrow(dim, first, outputs);
+    first += outputs;
+  }
+}
+
+}  // namespace
+
 void adjoin(LayerWeights& weights) {
-  const auto put_together = [](const std::vector<at::Tensor*>& parts) {
-    if (!parts.front()->defined()) return;
-    std::vector<at::Tensor> tensors;
-    for (const at::Tensor* part : parts) tensors.push_back(*part);
-    const at::Tensor all = at::cat(tensors);
-    int64_t first = 0;
-    for (at::Tensor* part : parts) {
-      *part = all.narrow(0, first, part->size(0));
-      first += part->size(0);
-    }
+  const auto put_together = [&](const Members& members) {
+    if (!(weights.*members.front()).defined()) return;
+    replace_by_parts(weights, members, at::cat(tensors_of(weights, members)), 0);
   };
-  put_together({&weights.q, &weights.k, &weights.v});
-  put_together({&weights.q_bias, &weights.k_bias, &weights.v_bias});
-  put_together({&weights.gate, &weights.up});
+  put_together({&LayerWeights::q, &LayerWeights::k, &LayerWeights::v});
+  put_together({&LayerWeights::q_bias, &LayerWeights::k_bias, &LayerWeights::v_bias});
+  put_together({&LayerWeights::gate, &LayerWeights::up});
 }
 
 LayerWeights side_by_side(const std::vector<LayerWeights>& layers) {
   LayerWeights all = layers.front();
-  const auto put = [&](const std::vector<at::Tensor LayerWeights::*>& members) {
+  if (layers.size() == 1) return all;
+  const auto put = [&](const Members& members) {
     std::vector<at::Tensor> of_layers;
     for (const LayerWeights& layer : layers) {
-      std::vector<at::Tensor> parts;
-      for (const auto member : members) parts.push_back(layer.*member);
+      const std::vector<at::Tensor> parts = tensors_of(layer, members);
       const at::Tensor adjoined = adjoining(parts);
       of_layers.push_back(adjoined.defined() ? adjoined : at::cat(parts));
     }
-    const at::Tensor stacked = at::stack(of_layers);
-    int64_t first = 0;
-    for (const auto member : members) {
-      const int64_t outputs = (layers.front().*member).size(0);
-      all.*member = stacked.narrow(1, first, outputs);
-      first += outputs;
-    }
+    replace_by_parts(all, members, at::stack(of_layers), 1);
   };
   put({&LayerWeights::q, &LayerWeights::k, &LayerWeights::v});
   put({&LayerWeights::o});

@@ -38,7 +38,7 @@ at::Tensor adjoining(const std::vector<at::Tensor>& parts);
 void adjoin(LayerWeights& weights);
 
 /// Layers that differ in their linear weights alone, as one whose linear weights are [layers,
-/// outputs, inputs]: each is for an equal share of the rows.
+/// outputs, inputs]: each is for an equal share of the rows. One layer stays as it is.
 LayerWeights side_by_side(const std::vector<LayerWeights>& layers);
 
 /// A linear weight of a layer: where it is in LayerWeights and in the checkpoint.
