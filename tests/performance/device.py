@@ -61,7 +61,7 @@ def against_transformers(bench, keys, benchmark, name, peers, wanted, stretch):
         | {peer: lambda a=arguments: bench.peer(a[0], bench.model(), "--tokens", lengths, *a[1:])["elapsed_s"] for peer, arguments in peers.items()})
     runs = values["prune-sweep"]
     own = [run.busy_s for run in runs]
-    by_batch = {f"{peer}batch {batch}": [round_s[batch] for round_s in values[peer]] for peer in peers for batch in values[peer][0]}
+    by_batch = {f"{peer}, batch {batch}": [round_s[batch] for round_s in values[peer]] for peer in peers for batch in values[peer][0]}
     # A batch that the device has not memory enough for has no time.
     fitting = {peer: seconds for peer, seconds in by_batch.items() if None not in seconds}
     best = min(fitting, key=lambda peer: median(fitting[peer]))
@@ -74,7 +74,7 @@ def against_transformers(bench, keys, benchmark, name, peers, wanted, stretch):
 
 def mmlu(bench):
     """10 % of MMLU, 39 variants."""
-    peers = {"logits of the last position, ": ("loglik", "--batch", "64,256")}
+    peers = {"logits of the last position": ("loglik", "--batch", "64,256")}
     runs, row = against_transformers(bench, MMLU | TENTH, "mmlu", "10 % MMLU, 39 variants", peers, 30, 60)
     peak = bench.peer("ceilings")
     rate = [1e-12 * run.flops / run.busy_s for run in runs]
@@ -88,7 +88,7 @@ def mmlu(bench):
 
 def mmlu_all_logits(bench):
     """The same beside transformers that computes all logits, as lm-evaluation-harness does."""
-    peers = {"": ("loglik", "--batch", "4,8,16", "--logits", "all")}
+    peers = {"all logits": ("loglik", "--batch", "4,8,16", "--logits", "all")}
     return [against_transformers(bench, MMLU | TENTH, "mmlu", "10 % MMLU, 39 variants, all logits", peers, None, None)[1]]
 
 
@@ -108,7 +108,7 @@ def decode_bytes(run, lengths, common):
 
 def gsm8k(bench):
     """10 % of GSM8K, 39 variants."""
-    peers = {"": ("generate", "--batch", "64,132", "--new-tokens", NEW_TOKENS)}
+    peers = {"generate": ("generate", "--batch", "64,132", "--new-tokens", NEW_TOKENS)}
     keys = GSM8K | TENTH
     runs, row = against_transformers(bench, keys, "gsm8k", f"10 % GSM8K, 39 variants, {NEW_TOKENS} new tokens", peers, 30, 100)
     plan = sweep_runs.plan(bench.job(**keys))
