@@ -77,8 +77,8 @@ at::Tensor Decoder::run_last_layer(
   return rows;
 }
 
-EditEffect effect_of(const Edit* edit) {
-  return edit != nullptr ? info(edit->kind).effect : EditEffect{true, true, false};
+EditEffect effect_of(const std::optional<Edit>& edit) {
+  return edit ? info(edit->kind).effect : EditEffect{true, true, false};
 }
 
 }  // namespace prune_sweep

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -72,6 +73,6 @@ class Decoder {
 };
 
 /// Effect of no edit or of the one given.
-EditEffect effect_of(const Edit* edit);
+EditEffect effect_of(const std::optional<Edit>& edit);
 
 }  // namespace prune_sweep

@@ -68,8 +68,7 @@ class StreamRun {
     return tree_.levels[layer][static_cast<size_t>(branch)].edit;
   }
   EditEffect effect_at(size_t layer, int64_t branch) const {
-    const std::optional<Edit>& edit = edit_at(layer, branch);
-    return effect_of(edit ? &*edit : nullptr);
+    return effect_of(edit_at(layer, branch));
   }
 
   /// Fills `after` for branches with the same edit, or each with an edit of its own that changes

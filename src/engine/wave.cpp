@@ -27,11 +27,6 @@ std::vector<std::vector<size_t>> trace_paths(const StreamTree& tree) {
   return paths;
 }
 
-/// Of edits that are alike in it.
-EditEffect effect_of_edits(const std::vector<Edit>& edits) {
-  return effect_of(edits.empty() ? nullptr : &edits.front());
-}
-
 /// One share behind the other, all as long as the longest: what is missing is the share's first row
 /// once more, which then is computed several times, with the same result.
 std::vector<int64_t> filled_up(const std::vector<std::vector<int64_t>>& shares) {
@@ -81,45 +76,36 @@ void Wave::make_groups_of(size_t layer, const std::vector<GeneratedRow>& rows) {
   const auto edit_of = [&](const GeneratedRow& row) {
     return context_.tree.levels[layer][row.branch].edit;
   };
-  std::vector<Edit> edits;
+  Group edited{.layer = layer};
   std::vector<std::vector<int64_t>> shares;
   for (const std::vector<int64_t>& indices : group_by_edit(rows, edit_of)) {
     const std::optional<Edit> edit = edit_of(rows[static_cast<size_t>(indices.front())]);
-    const EditEffect effect = effect_of(edit ? &*edit : nullptr);
+    const EditEffect effect = effect_of(edit);
     if (!effect.keeps_attention && !effect.keeps_mlp) continue;
-    if (context_.side_by_side == Use::kOn && effect.changes_weights) {
-      edits.push_back(*edit);
-      shares.push_back(indices);
+    if (!effect.changes_weights) {
+      add_group({.layer = layer, .effect = effect}, rows, indices);
+    } else if (context_.side_by_side == Use::kOff) {
+      add_group({.layer = layer, .effect = effect, .edits = {*edit}}, rows, indices);
     } else {
-      add_group(layer, edit ? std::vector{*edit} : std::vector<Edit>{}, rows, indices);
+      edited.effect = effect;
+      edited.edits.push_back(*edit);
+      shares.push_back(indices);
     }
   }
-  if (!shares.empty()) add_group(layer, std::move(edits), rows, filled_up(shares));
+  if (!shares.empty()) add_group(std::move(edited), rows, filled_up(shares));
 }
 
 void Wave::add_group(
-    size_t layer,
-    std::vector<Edit> edits,
-    const std::vector<GeneratedRow>& rows,
-    const std::vector<int64_t>& indices) {
-  Group group;
-  group.layer = layer;
-  group.edits = std::move(edits);
+    Group group, const std::vector<GeneratedRow>& rows, const std::vector<int64_t>& indices) {
   std::vector<int64_t> all(rows.size());
   std::iota(all.begin(), all.end(), 0);
   if (indices != all) group.index = indices_on(ids_.device(), indices);
-  if (effect_of_edits(group.edits).keeps_attention) {
+  if (group.effect.keeps_attention) {
     std::vector<GeneratedRow> in_group;
     for (const int64_t index : indices) in_group.push_back(rows[static_cast<size_t>(index)]);
-    group.told = context_.kv->tell_rows(layer, in_group);
+    group.told = context_.kv->tell_rows(group.layer, in_group);
   }
   groups_.push_back(std::move(group));
-}
-
-LayerWeights Wave::weights_of(const Group& group) const {
-  return effect_of_edits(group.edits).changes_weights
-             ? context_.edited_layer(group.edits)
-             : context_.decoder.weights().layer(static_cast<int32_t>(group.layer));
 }
 
 std::vector<AnswerRow> Wave::rows_now(const std::vector<int64_t>& indices) const {
@@ -162,8 +148,9 @@ void Wave::compute() {
 
 void Wave::run_group(const Group& group, const Rope& rope, at::Tensor& hidden) {
   Decoder& decoder = context_.decoder;
-  const EditEffect effect = effect_of_edits(group.edits);
-  const LayerWeights weights = weights_of(group);
+  const LayerWeights weights = group.edits.empty()
+                                   ? decoder.weights().layer(static_cast<int32_t>(group.layer))
+                                   : context_.edited_layer(group.edits);
   if (is_recording_) used_.push_back(weights);
   const bool is_all = !group.index.defined();
   const at::Tensor positions = is_all ? positions_ : positions_.index_select(0, group.index);
@@ -171,12 +158,12 @@ void Wave::run_group(const Group& group, const Rope& rope, at::Tensor& hidden) {
     return context_.kv->attend_generated(*group.told, positions, qkv);
   };
   if (is_all) {
-    decoder.run_layer(weights, effect, hidden, rope, attend);
+    decoder.run_layer(weights, group.effect, hidden, rope, attend);
     return;
   }
   const Rope angles{rope.cos.index_select(0, group.index), rope.sin.index_select(0, group.index)};
   at::Tensor states = hidden.index_select(0, group.index);
-  decoder.run_layer(weights, effect, states, angles, attend);
+  decoder.run_layer(weights, group.effect, states, angles, attend);
   hidden.index_copy_(0, group.index, states);
 }
 

@@ -67,20 +67,17 @@ class Wave {
   /// several edited ones.
   struct Group {
     size_t layer = 0;
-    std::vector<Edit> edits;  ///< none, one for all rows, or one for each share
-    at::Tensor index;         // [rows], undefined when it is all of them in their order
-    std::unique_ptr<GeneratedRows> told;
+    EditEffect effect = {};
+    std::vector<Edit> edits = {};  ///< that change weights: none, one, or one for each share
+    at::Tensor index = {};         // [rows], undefined when it is all of them in their order
+    std::unique_ptr<GeneratedRows> told = {};
   };
 
   void make_groups();
   /// `rows` are all of the wave, as they are told in this layer.
   void make_groups_of(size_t layer, const std::vector<GeneratedRow>& rows);
   void add_group(
-      size_t layer,
-      std::vector<Edit> edits,
-      const std::vector<GeneratedRow>& rows,
-      const std::vector<int64_t>& indices);
-  LayerWeights weights_of(const Group& group) const;
+      Group group, const std::vector<GeneratedRow>& rows, const std::vector<int64_t>& indices);
   void compute();
   void run_group(const Group& group, const Rope& rope, at::Tensor& hidden);
 

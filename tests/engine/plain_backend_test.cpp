@@ -10,6 +10,8 @@
 #include "engine/plain/plain_kv.hpp"
 #include "engine/plain_attention.hpp"
 #include "engine/random_model.hpp"
+#include "engine/tile_kv.hpp"
+#include "engine/tiles.hpp"
 
 using namespace prune_sweep;
 
@@ -93,31 +95,37 @@ TEST_CASE("attention in parts is attention to the whole") {
       const at::Tensor of_second = plain::attend_packed(second, packed);
       // In no order, one of the prefix among them where there is one.
       const std::vector<int64_t> wanted{packed.num_rows() - 1, 0, packed.num_rows() / 2};
-      PlainKv kv(packed, wanted, tree_of({"", "0 drop-mlp"}, 1), KeepKv::kNo, at::kCPU);
-      const at::Tensor index = at::tensor(wanted, at::kLong);
-      const auto wanted_of = [&](const at::Tensor& rows) { return rows.index_select(0, index); };
-      const std::vector<int64_t> one{1};
-      const std::vector<int64_t> both{0, 1};
-      const auto check = [&](const at::Tensor& attended, const at::Tensor& expected) {
-        CHECK(largest_difference(attended, expected) < tolerance(type));
+      const auto check_attention = [&](UnitKv&& kv) {
+        const at::Tensor index = at::tensor(wanted, at::kLong);
+        const auto wanted_of = [&](const at::Tensor& rows) { return rows.index_select(0, index); };
+        const std::vector<int64_t> one{1};
+        const std::vector<int64_t> both{0, 1};
+        const auto check = [&](const at::Tensor& attended, const at::Tensor& expected) {
+          CHECK(largest_difference(attended, expected) < tolerance(type));
+        };
+        check(kv.attend_prompts(0, one, second, Queries::kAllRows), of_second);
+        check(
+            kv.attend_prompts(
+                0, one, {wanted_of(second.q), second.k, second.v}, Queries::kWantedRows),
+            wanted_of(of_second));
+        const at::Tensor k = at::cat({first.k, second.k});
+        const at::Tensor v = at::cat({first.v, second.v});
+        check(
+            kv.attend_prompts(0, both, {at::cat({first.q, second.q}), k, v}, Queries::kAllRows),
+            at::cat({of_first, of_second}));
+        check(
+            kv.attend_prompts(
+                0,
+                both,
+                {at::cat({wanted_of(first.q), wanted_of(second.q)}), k, v},
+                Queries::kWantedRows),
+            at::cat({wanted_of(of_first), wanted_of(of_second)}));
       };
-      check(kv.attend_prompts(0, one, second, Queries::kAllRows), of_second);
-      check(
-          kv.attend_prompts(
-              0, one, {wanted_of(second.q), second.k, second.v}, Queries::kWantedRows),
-          wanted_of(of_second));
-      const at::Tensor k = at::cat({first.k, second.k});
-      const at::Tensor v = at::cat({first.v, second.v});
-      check(
-          kv.attend_prompts(0, both, {at::cat({first.q, second.q}), k, v}, Queries::kAllRows),
-          at::cat({of_first, of_second}));
-      check(
-          kv.attend_prompts(
-              0,
-              both,
-              {at::cat({wanted_of(first.q), wanted_of(second.q)}), k, v},
-              Queries::kWantedRows),
-          at::cat({wanted_of(of_first), wanted_of(of_second)}));
+      const StreamTree tree = tree_of({"", "0 drop-mlp"}, 1);
+      check_attention(PlainKv(packed, wanted, tree, KeepKv::kNo, at::kCPU));
+      if (tiles::arithmetic_of(type) != tiles::Arithmetic::kNone) {
+        check_attention(TileKv(packed, wanted, tree, KeepKv::kNo));
+      }
     }
   }
 }
