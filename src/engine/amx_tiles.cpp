@@ -27,6 +27,8 @@ constexpr int64_t kInnerHalves = 32;  ///< of the inner dimension in one
 /// nowhere that we know of. Multiple of kInnerHalves.
 constexpr int64_t kStoreEvery = 256;
 
+constexpr int64_t kLineHalves = 32;  ///< of a cache line
+
 /// How many rows the registers for a and c have now; 0: the thread holds none.
 thread_local int64_t configured_rows = 0;
 
@@ -60,21 +62,21 @@ PRUNE_SWEEP_AMX void configure(int64_t rows) {
 
 struct Operands {
   int64_t k;
-  const c10::BFloat16* a;
-  int64_t lda;
-  const Word* b;
-  int64_t ldb;
-  float* c;
-  int64_t ldc;
+  Matrix<const c10::BFloat16> a;
+  Matrix<const Word> b;
+  Matrix<float> c;
   Into into;
+  /// Cache lines that are asked for in every step along the inner dimension: two registers' rows of
+  /// `a` in all steps together.
+  int64_t lines_ahead;
 };
 
 /// kRows x kColumns registers of sums, those of row `row` and column `column` on.
 template <int kRows, int kColumns>
 PRUNE_SWEEP_AMX void multiply_block(const Operands& x, int64_t row, int64_t column) {
-  float* const c = x.c + row * x.ldc + column;
-  float* const below = c + kTile * x.ldc;
-  const auto c_stride = static_cast<size_t>(x.ldc) * sizeof(float);
+  float* const c = x.c.data + row * x.c.stride + column;
+  float* const below = c + kTile * x.c.stride;
+  const auto c_stride = static_cast<size_t>(x.c.stride) * sizeof(float);
   if (x.into == Into::kAdd) {
     _tile_loadd(0, c, c_stride);
     if constexpr (kColumns > 1) _tile_loadd(1, c + kTile, c_stride);
@@ -87,18 +89,27 @@ PRUNE_SWEEP_AMX void multiply_block(const Operands& x, int64_t row, int64_t colu
     if constexpr (kRows > 1 && kColumns > 1) _tile_zero(3);
   }
   alignas(64) std::array<std::byte, 64> unread;
-  const c10::BFloat16* a = x.a + row * x.lda;
-  const Word* b = x.b + column;
-  const auto a_stride = static_cast<size_t>(x.lda) * sizeof(c10::BFloat16);
-  const auto b_stride = static_cast<size_t>(x.ldb) * sizeof(Word);
-  for (int64_t k = 0; k < x.k; k += kInnerHalves, a += kInnerHalves, b += kTile * x.ldb) {
+  const c10::BFloat16* a = x.a.data + row * x.a.stride;
+  const Word* b = x.b.data + column;
+  const auto a_stride = static_cast<size_t>(x.a.stride) * sizeof(c10::BFloat16);
+  const auto b_stride = static_cast<size_t>(x.b.stride) * sizeof(Word);
+  [[maybe_unused]] const c10::BFloat16* ahead = a + kRows * kTile * x.a.stride;
+  if constexpr (kRows * kColumns == 4) {
+    ahead += column / (kColumns * kTile) * (x.k / kInnerHalves) * x.lines_ahead * kLineHalves;
+  }
+  for (int64_t k = 0; k < x.k; k += kInnerHalves, a += kInnerHalves, b += kTile * x.b.stride) {
     _tile_loadd(4, a, a_stride);
     _tile_loadd(6, b, b_stride);
     if constexpr (kColumns > 1) _tile_loadd(7, b + kTile, b_stride);
+    if constexpr (kRows * kColumns == 4) {
+      for (int64_t i = 0; i < x.lines_ahead; ++i, ahead += kLineHalves) {
+        __builtin_prefetch(ahead, /*rw=*/0, /*locality=*/2);
+      }
+    }
     _tile_dpbf16ps(0, 4, 6);
     if constexpr (kColumns > 1) _tile_dpbf16ps(1, 4, 7);
     if constexpr (kRows > 1) {
-      _tile_loadd(5, a + kTile * x.lda, a_stride);
+      _tile_loadd(5, a + kTile * x.a.stride, a_stride);
       _tile_dpbf16ps(2, 5, 6);
       if constexpr (kColumns > 1) _tile_dpbf16ps(3, 5, 7);
     }
@@ -133,17 +144,16 @@ bool is_available() {
 }
 
 void multiply(
-    int64_t m,
-    int64_t n,
-    int64_t k,
-    const c10::BFloat16* a,
-    int64_t lda,
-    const Word* b,
-    int64_t ldb,
-    float* c,
-    int64_t ldc,
-    Into into) {
-  const Operands operands{k, a, lda, b, ldb, c, ldc, into};
+    const Shape& shape,
+    Matrix<const c10::BFloat16> a,
+    Matrix<const Word> b,
+    Matrix<float> c,
+    Into into,
+    Left left) {
+  const auto& [m, n, k] = shape;
+  const int64_t num_pairs = n / (2 * kTile);
+  const bool is_ahead = left == Left::kMemory && num_pairs > 0;
+  const Operands operands{k, a, b, c, into, is_ahead ? 2 * kTile / num_pairs : 0};
   int64_t row = 0;
   if (m >= kTile) configure(kTile);
   for (; row + 2 * kTile <= m; row += 2 * kTile) multiply_rows<2>(operands, n, row);
@@ -165,16 +175,7 @@ PRUNE_SWEEP_AMX void release() {
 
 bool is_available() { return false; }
 void multiply(
-    int64_t,
-    int64_t,
-    int64_t,
-    const c10::BFloat16*,
-    int64_t,
-    const Word*,
-    int64_t,
-    float*,
-    int64_t,
-    Into) {}
+    const Shape&, Matrix<const c10::BFloat16>, Matrix<const Word>, Matrix<float>, Into, Left) {}
 bool holds_registers() { return false; }
 void release() {}
 

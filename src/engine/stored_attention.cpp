@@ -202,30 +202,20 @@ class StoredAttention {
   void score_whole(const Reading& reading) {
     const int64_t first = reading.first_row * group_;
     tiles::multiply(
-        reading.num_product_rows,
-        kPositions,
-        head_dim_,
-        queries_.data() + first * head_dim_,
-        head_dim_,
-        prompts_->keys(kv_head_, reading.block),
-        kPositions,
-        scores_.data() + first * stride_ + reading.first_column,
-        stride_,
+        {reading.num_product_rows, kPositions, head_dim_},
+        {queries_.data() + first * head_dim_, head_dim_},
+        {prompts_->keys(kv_head_, reading.block), kPositions},
+        {scores_.data() + first * stride_ + reading.first_column, stride_},
         tiles::Into::kReplace);
   }
 
   void add_whole(const Reading& reading) {
     const int64_t first = reading.first_row * group_;
     tiles::multiply(
-        reading.num_product_rows,
-        head_dim_,
-        kPositions,
-        probabilities_.data() + first * whole_extent_ + reading.first_column,
-        whole_extent_,
-        prompts_->values(kv_head_, reading.block),
-        head_dim_,
-        sums_.data() + first * head_dim_,
-        head_dim_,
+        {reading.num_product_rows, head_dim_, kPositions},
+        {probabilities_.data() + first * whole_extent_ + reading.first_column, whole_extent_},
+        {prompts_->values(kv_head_, reading.block), head_dim_},
+        {sums_.data() + first * head_dim_, head_dim_},
         tiles::Into::kAdd);
   }
 
@@ -245,14 +235,10 @@ class StoredAttention {
   void score_own(const StoredRow& row, int64_t i) {
     const auto score = [&](const KvBlocks& blocks, KvBlocks::Block block, int64_t column) {
       thin_product<C>(
-          group_,
-          block.count,
-          head_dim_,
-          wide_queries_.data() + i * group_ * head_dim_,
-          head_dim_,
+          {group_, block.count, head_dim_},
+          {wide_queries_.data() + i * group_ * head_dim_, head_dim_},
           blocks.keys(kv_head_, block),
-          scores_.data() + i * group_ * stride_ + column,
-          stride_,
+          {scores_.data() + i * group_ * stride_ + column, stride_},
           tiles::Into::kReplace);
     };
     for_own_blocks(row, score);
@@ -263,14 +249,10 @@ class StoredAttention {
     tiles::Into into = tiles::Into::kReplace;
     const auto add = [&](const KvBlocks& blocks, KvBlocks::Block block, int64_t column) {
       thin_product<C>(
-          group_,
-          head_dim_,
-          block.count,
-          scores_.data() + i * group_ * stride_ + column,
-          stride_,
+          {group_, head_dim_, block.count},
+          {scores_.data() + i * group_ * stride_ + column, stride_},
           blocks.values(kv_head_, block),
-          sums_.data() + i * group_ * head_dim_,
-          head_dim_,
+          {sums_.data() + i * group_ * head_dim_, head_dim_},
           std::exchange(into, tiles::Into::kAdd));
     };
     for_own_blocks(row, add);

@@ -19,13 +19,11 @@ constexpr int64_t kWordsAhead = 1024;
 
 /// What one call works on.
 struct Operands {
-  const float* a;
-  int64_t lda;
+  tiles::Matrix<const float> a;
   const Word* b;
   int64_t n;
   int64_t num_words;  ///< of k
-  float* c;
-  int64_t ldc;
+  tiles::Matrix<float> c;
   tiles::Into into;
 };
 
@@ -39,12 +37,13 @@ PRUNE_SWEEP_INLINE LaneBits load_words(const Word* from, int64_t count) {
 template <typename C, int kRows, int kWidth>
 PRUNE_SWEEP_INLINE void multiply_part(
     const Operands& x, int64_t row, int64_t column, int64_t count) {
-  const float* const a = x.a + row * x.lda;
-  float* const c = x.c + row * x.ldc + column;
+  const float* const a = x.a.data + row * x.a.stride;
+  float* const c = x.c.data + row * x.c.stride + column;
   const auto lanes_of = [count](int j) { return j + 1 < kWidth ? kLanes : count; };
   Lanes sums[kRows][kWidth]{};
   for (int r = 0; r < kRows && x.into == tiles::Into::kAdd; ++r) {
-    for (int j = 0; j < kWidth; ++j) sums[r][j] = load(c + r * x.ldc + j * kLanes, lanes_of(j));
+    for (int j = 0; j < kWidth; ++j)
+      sums[r][j] = load(c + r * x.c.stride + j * kLanes, lanes_of(j));
   }
   for (int64_t word = 0; word < x.num_words; ++word) {
     for (int j = 0; j < kWidth; ++j) {
@@ -52,7 +51,7 @@ PRUNE_SWEEP_INLINE void multiply_part(
       __builtin_prefetch(at + kWordsAhead);
       const LaneBits words = load_words(at, lanes_of(j));
       for (int r = 0; r < kRows; ++r) {
-        const float* const of_row = a + r * x.lda + word * tiles::kPerWord<C>;
+        const float* const of_row = a + r * x.a.stride + word * tiles::kPerWord<C>;
         if constexpr (std::is_same_v<C, BFloat16>) {
           sums[r][j] += from_bits(words << 16) * of_row[0];
           sums[r][j] += from_bits(words & static_cast<int32_t>(0xffff0000)) * of_row[1];
@@ -63,7 +62,8 @@ PRUNE_SWEEP_INLINE void multiply_part(
     }
   }
   for (int r = 0; r < kRows; ++r) {
-    for (int j = 0; j < kWidth; ++j) store(c + r * x.ldc + j * kLanes, sums[r][j], lanes_of(j));
+    for (int j = 0; j < kWidth; ++j)
+      store(c + r * x.c.stride + j * kLanes, sums[r][j], lanes_of(j));
   }
 }
 
@@ -105,20 +105,24 @@ PRUNE_SWEEP_CLONES void multiply_of(BFloat16, const Operands& x, int64_t m) {
 
 template <typename C>
 void thin_product(
-    int64_t m,
-    int64_t n,
-    int64_t k,
-    const float* a,
-    int64_t lda,
+    const tiles::Shape& shape,
+    tiles::Matrix<const float> a,
     const Word* b,
-    float* c,
-    int64_t ldc,
+    tiles::Matrix<float> c,
     tiles::Into into) {
-  multiply_of(C{}, {a, lda, b, n, k / tiles::kPerWord<C>, c, ldc, into}, m);
+  multiply_of(C{}, {a, b, shape.n, shape.k / tiles::kPerWord<C>, c, into}, shape.m);
 }
 template void thin_product<float>(
-    int64_t, int64_t, int64_t, const float*, int64_t, const Word*, float*, int64_t, tiles::Into);
+    const tiles::Shape&,
+    tiles::Matrix<const float>,
+    const Word*,
+    tiles::Matrix<float>,
+    tiles::Into);
 template void thin_product<BFloat16>(
-    int64_t, int64_t, int64_t, const float*, int64_t, const Word*, float*, int64_t, tiles::Into);
+    const tiles::Shape&,
+    tiles::Matrix<const float>,
+    const Word*,
+    tiles::Matrix<float>,
+    tiles::Into);
 
 }  // namespace prune_sweep

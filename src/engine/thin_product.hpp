@@ -9,18 +9,14 @@
 
 namespace prune_sweep {
 
-/// c [m, n] = a [m, k] * b, or c += it, with `b` [words(k)][n] as of tiles::multiply, of elements
+/// c = a * b, or c += it, with `b` [words(k)][n] as of tiles::multiply, of elements
 /// of type C. Precondition: k is whole words.
 template <typename C>
 void thin_product(
-    int64_t m,
-    int64_t n,
-    int64_t k,
-    const float* a,
-    int64_t lda,
+    const tiles::Shape& shape,
+    tiles::Matrix<const float> a,
     const tiles::Word* b,
-    float* c,
-    int64_t ldc,
+    tiles::Matrix<float> c,
     tiles::Into into);
 
 }  // namespace prune_sweep

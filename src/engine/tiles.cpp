@@ -26,26 +26,33 @@ void take_registers_for_kernel() {
 
 template <typename C>
 void call(
-    int64_t m,
-    int64_t n,
-    int64_t k,
-    const C* a,
-    int64_t lda,
-    const Word* b,
-    int64_t ldb,
-    float* c,
-    int64_t ldc,
-    Into into) {
+    const Shape& shape,
+    Matrix<const C> a,
+    Matrix<const Word> b,
+    Matrix<float> c,
+    Into into,
+    Left left) {
+  const auto& [m, n, k] = shape;
   if constexpr (std::is_same_v<C, c10::BFloat16>) {
     if (amx::takes(n, k) && amx::is_available()) {
       take_registers_for_kernel();
-      amx::multiply(m, n, k, a, lda, b, ldb, c, ldc, into);
+      amx::multiply(shape, a, b, c, into, left);
       return;
     }
   }
   take_registers_for_library();
-  const auto* words = reinterpret_cast<const C*>(b);
-  at::native::cpublas::brgemm(m, n, k, lda, ldb, ldc, into == Into::kAdd, a, words, c, is_vnni(a));
+  at::native::cpublas::brgemm(
+      m,
+      n,
+      k,
+      a.stride,
+      b.stride,
+      c.stride,
+      into == Into::kAdd,
+      a.data,
+      reinterpret_cast<const C*>(b.data),
+      c.data,
+      is_vnni(a.data));
 }
 
 /// Whether a product with this type of elements works here: libraries say no by throwing.
@@ -62,17 +69,13 @@ bool works() {
   }
   std::array<float, 32> c{};
   try {
-    call(
-        2,
-        16,
-        2,
-        a.data(),
-        2,
-        reinterpret_cast<const Word*>(b.data()),
-        16,
-        c.data(),
-        16,
-        Into::kReplace);
+    call<C>(
+        {.m = 2, .n = 16, .k = 2},
+        {a.data(), 2},
+        {reinterpret_cast<const Word*>(b.data()), 16},
+        {c.data(), 16},
+        Into::kReplace,
+        Left::kCache);
     at::native::cpublas::brgemm_release(is_vnni(a.data()));
   } catch (const std::exception&) {
     return false;
@@ -102,7 +105,7 @@ void release(Arithmetic arithmetic) {
 
 namespace {
 
-template <typename... Arguments>
+template <typename C, typename... Arguments>
 [[noreturn]] void call(Arguments...) {
   throw Error(ExitStatus::kInternal, "products of tiles", "this libtorch has none");
 }
@@ -116,30 +119,22 @@ void release(Arithmetic) {}
 #endif
 
 void multiply(
-    int64_t m,
-    int64_t n,
-    int64_t k,
-    const c10::BFloat16* a,
-    int64_t lda,
-    const Word* b,
-    int64_t ldb,
-    float* c,
-    int64_t ldc,
-    Into into) {
-  call(m, n, k, a, lda, b, ldb, c, ldc, into);
+    const Shape& shape,
+    Matrix<const c10::BFloat16> a,
+    Matrix<const Word> b,
+    Matrix<float> c,
+    Into into,
+    Left left) {
+  call<c10::BFloat16>(shape, a, b, c, into, left);
 }
 void multiply(
-    int64_t m,
-    int64_t n,
-    int64_t k,
-    const float* a,
-    int64_t lda,
-    const Word* b,
-    int64_t ldb,
-    float* c,
-    int64_t ldc,
-    Into into) {
-  call(m, n, k, a, lda, b, ldb, c, ldc, into);
+    const Shape& shape,
+    Matrix<const float> a,
+    Matrix<const Word> b,
+    Matrix<float> c,
+    Into into,
+    Left left) {
+  call<float>(shape, a, b, c, into, left);
 }
 
 }  // namespace prune_sweep::tiles

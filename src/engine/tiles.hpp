@@ -39,31 +39,40 @@ Arithmetic arithmetic_of(at::ScalarType stored);
 
 enum class Into : uint8_t { kReplace, kAdd };
 
-/// c [m, n] = a [m, k] * b, or c += it. `b` is [words(k)][n] words: element (i, j) of a bfloat16 b
-/// is half i % 2 of word (i / 2, j). Leading dimensions are in elements of a, words of b, elements
-/// of c. Precondition: arithmetic_of() names the type.
+/// c [m, n] = a [m, k] * b.
+struct Shape {
+  int64_t m, n, k;
+};
+
+/// Rows of T, `stride` of them apart.
+template <typename T>
+struct Matrix {
+  T* data;
+  int64_t stride;
+};
+
+/// Where the left side of a product is read from.
+enum class Left : uint8_t {
+  kCache,
+  kMemory,  ///< its rows and those of the next product lie one behind the other there
+};
+
+/// c = a * b, or c += it. `b` is [words(k)][n] words: element (i, j) of a bfloat16 b is half i % 2
+/// of word (i / 2, j). Precondition: arithmetic_of() names the type.
 void multiply(
-    int64_t m,
-    int64_t n,
-    int64_t k,
-    const c10::BFloat16* a,
-    int64_t lda,
-    const Word* b,
-    int64_t ldb,
-    float* c,
-    int64_t ldc,
-    Into into);
+    const Shape& shape,
+    Matrix<const c10::BFloat16> a,
+    Matrix<const Word> b,
+    Matrix<float> c,
+    Into into,
+    Left left = Left::kCache);
 void multiply(
-    int64_t m,
-    int64_t n,
-    int64_t k,
-    const float* a,
-    int64_t lda,
-    const Word* b,
-    int64_t ldb,
-    float* c,
-    int64_t ldc,
-    Into into);
+    const Shape& shape,
+    Matrix<const float> a,
+    Matrix<const Word> b,
+    Matrix<float> c,
+    Into into,
+    Left left = Left::kCache);
 
 /// Gives back what multiply() holds of the processor. Every thread, after its last product.
 void release(Arithmetic arithmetic);

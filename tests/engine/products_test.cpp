@@ -14,9 +14,9 @@ namespace {
 std::atomic<int64_t> num_calls{0};
 std::atomic<int64_t> num_flops{0};
 
-void count(int64_t m, int64_t n, int64_t k) {
+void count(const prune_sweep::tiles::Shape& shape) {
   num_calls += 1;
-  num_flops += 2 * m * n * k;
+  num_flops += 2 * shape.m * shape.n * shape.k;
 }
 
 }  // namespace
@@ -24,51 +24,37 @@ void count(int64_t m, int64_t n, int64_t k) {
 // The names are those of the two overloads of tiles::multiply, mangled.
 extern "C" {
 using prune_sweep::tiles::Into;
+using prune_sweep::tiles::Left;
+using prune_sweep::tiles::Matrix;
+using prune_sweep::tiles::Shape;
 using prune_sweep::tiles::Word;
 
-void __real__ZN11prune_sweep5tiles8multiplyElllPKN3c108BFloat16ElPKjlPflNS0_4IntoE(
-    int64_t,
-    int64_t,
-    int64_t,
-    const c10::BFloat16*,
-    int64_t,
-    const Word*,
-    int64_t,
-    float*,
-    int64_t,
-    Into);
-void __real__ZN11prune_sweep5tiles8multiplyElllPKflPKjlPflNS0_4IntoE(
-    int64_t, int64_t, int64_t, const float*, int64_t, const Word*, int64_t, float*, int64_t, Into);
+void __real__ZN11prune_sweep5tiles8multiplyERKNS0_5ShapeENS0_6MatrixIKN3c108BFloat16EEENS4_IKjEENS4_IfEENS0_4IntoENS0_4LeftE(
+    const Shape&, Matrix<const c10::BFloat16>, Matrix<const Word>, Matrix<float>, Into, Left);
+void __real__ZN11prune_sweep5tiles8multiplyERKNS0_5ShapeENS0_6MatrixIKfEENS4_IKjEENS4_IfEENS0_4IntoENS0_4LeftE(
+    const Shape&, Matrix<const float>, Matrix<const Word>, Matrix<float>, Into, Left);
 
-void __wrap__ZN11prune_sweep5tiles8multiplyElllPKN3c108BFloat16ElPKjlPflNS0_4IntoE(
-    int64_t m,
-    int64_t n,
-    int64_t k,
-    const c10::BFloat16* a,
-    int64_t lda,
-    const Word* b,
-    int64_t ldb,
-    float* c,
-    int64_t ldc,
-    Into into) {
-  count(m, n, k);
-  __real__ZN11prune_sweep5tiles8multiplyElllPKN3c108BFloat16ElPKjlPflNS0_4IntoE(
-      m, n, k, a, lda, b, ldb, c, ldc, into);
+void __wrap__ZN11prune_sweep5tiles8multiplyERKNS0_5ShapeENS0_6MatrixIKN3c108BFloat16EEENS4_IKjEENS4_IfEENS0_4IntoENS0_4LeftE(
+    const Shape& shape,
+    Matrix<const c10::BFloat16> a,
+    Matrix<const Word> b,
+    Matrix<float> c,
+    Into into,
+    Left left) {
+  count(shape);
+  __real__ZN11prune_sweep5tiles8multiplyERKNS0_5ShapeENS0_6MatrixIKN3c108BFloat16EEENS4_IKjEENS4_IfEENS0_4IntoENS0_4LeftE(
+      shape, a, b, c, into, left);
 }
-void __wrap__ZN11prune_sweep5tiles8multiplyElllPKflPKjlPflNS0_4IntoE(
-    int64_t m,
-    int64_t n,
-    int64_t k,
-    const float* a,
-    int64_t lda,
-    const Word* b,
-    int64_t ldb,
-    float* c,
-    int64_t ldc,
-    Into into) {
-  count(m, n, k);
-  __real__ZN11prune_sweep5tiles8multiplyElllPKflPKjlPflNS0_4IntoE(
-      m, n, k, a, lda, b, ldb, c, ldc, into);
+void __wrap__ZN11prune_sweep5tiles8multiplyERKNS0_5ShapeENS0_6MatrixIKfEENS4_IKjEENS4_IfEENS0_4IntoENS0_4LeftE(
+    const Shape& shape,
+    Matrix<const float> a,
+    Matrix<const Word> b,
+    Matrix<float> c,
+    Into into,
+    Left left) {
+  count(shape);
+  __real__ZN11prune_sweep5tiles8multiplyERKNS0_5ShapeENS0_6MatrixIKfEENS4_IKjEENS4_IfEENS0_4IntoENS0_4LeftE(
+      shape, a, b, c, into, left);
 }
 }
 

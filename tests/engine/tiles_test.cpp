@@ -13,6 +13,7 @@
 using namespace prune_sweep;
 using c10::BFloat16;
 using tiles::Into;
+using tiles::Left;
 using tiles::Word;
 
 namespace {
@@ -56,11 +57,8 @@ at::Tensor as_tensor(const std::vector<float>& values, int64_t m, int64_t n) {
   return at::tensor(values).reshape({m, n});
 }
 
-struct Shape {
-  int64_t m, n, k;
-};
 /// Whole tiles, some rows more or fewer, columns and inner dimensions that no register holds whole.
-const std::vector<Shape> kShapes{
+const std::vector<tiles::Shape> kShapes{
     {1, 16, 32},
     {2, 128, 128},
     {16, 32, 64},
@@ -78,10 +76,13 @@ void check_tiles() {
   for (const auto& [m, n, k] : kShapes) {
     const Operands<C> x(m, n, k);
     for (const Into into : {Into::kReplace, Into::kAdd}) {
-      std::vector<float> c = x.before();
-      tiles::multiply(m, n, k, x.left.data(), k, x.right.data(), n, c.data(), n, into);
-      CAPTURE(m, n, k, into == Into::kAdd);
-      CHECK(at::equal(as_tensor(c, m, n), x.expected(into)));
+      for (const Left left : {Left::kCache, Left::kMemory}) {
+        std::vector<float> c = x.before();
+        tiles::multiply(
+            {m, n, k}, {x.left.data(), k}, {x.right.data(), n}, {c.data(), n}, into, left);
+        CAPTURE(m, n, k, into == Into::kAdd, left == Left::kMemory);
+        CHECK(at::equal(as_tensor(c, m, n), x.expected(into)));
+      }
     }
   }
 }
@@ -119,7 +120,7 @@ TEMPLATE_TEST_CASE("thin products are those of matrices", "", float, BFloat16) {
     const auto* a = x.a.template const_data_ptr<float>();
     for (const Into into : {Into::kReplace, Into::kAdd}) {
       std::vector<float> c = x.before();
-      thin_product<TestType>(m, n, k, a, k, x.right.data(), c.data(), n, into);
+      thin_product<TestType>({m, n, k}, {a, k}, x.right.data(), {c.data(), n}, into);
       CAPTURE(m, n, k, into == Into::kAdd);
       CHECK(at::equal(as_tensor(c, m, n), x.expected(into)));
     }
@@ -136,14 +137,10 @@ TEMPLATE_TEST_CASE(
   std::vector<float> alone = together;
   const auto multiply = [&](int64_t first, int64_t count, float* c) {
     thin_product<TestType>(
-        count,
-        x.n,
-        x.k,
-        a.const_data_ptr<float>() + first * x.k,
-        x.k,
+        {count, x.n, x.k},
+        {a.const_data_ptr<float>() + first * x.k, x.k},
         x.right.data(),
-        c + first * x.n,
-        x.n,
+        {c + first * x.n, x.n},
         Into::kReplace);
   };
   multiply(0, kRows, together.data());
