@@ -60,12 +60,8 @@ PRUNE_SWEEP_AMX void configure(int64_t rows) {
   configured_rows = rows;
 }
 
-struct Operands {
-  int64_t k;
-  Matrix<const c10::BFloat16> a;
-  Matrix<const Word> b;
-  Matrix<float> c;
-  Into into;
+struct Task {
+  Product<c10::BFloat16> product;
   /// Cache lines that are asked for in every step along the inner dimension: two registers' rows of
   /// `a` in all steps together.
   int64_t lines_ahead;
@@ -73,7 +69,8 @@ struct Operands {
 
 /// kRows x kColumns registers of sums, those of row `row` and column `column` on.
 template <int kRows, int kColumns>
-PRUNE_SWEEP_AMX void multiply_block(const Operands& x, int64_t row, int64_t column) {
+PRUNE_SWEEP_AMX void multiply_block(const Task& task, int64_t row, int64_t column) {
+  const Product<c10::BFloat16>& x = task.product;
   float* const c = x.c.data + row * x.c.stride + column;
   float* const below = c + kTile * x.c.stride;
   const auto c_stride = static_cast<size_t>(x.c.stride) * sizeof(float);
@@ -95,14 +92,16 @@ PRUNE_SWEEP_AMX void multiply_block(const Operands& x, int64_t row, int64_t colu
   const auto b_stride = static_cast<size_t>(x.b.stride) * sizeof(Word);
   [[maybe_unused]] const c10::BFloat16* ahead = a + kRows * kTile * x.a.stride;
   if constexpr (kRows * kColumns == 4) {
-    ahead += column / (kColumns * kTile) * (x.k / kInnerHalves) * x.lines_ahead * kLineHalves;
+    ahead +=
+        column / (kColumns * kTile) * (x.shape.k / kInnerHalves) * task.lines_ahead * kLineHalves;
   }
-  for (int64_t k = 0; k < x.k; k += kInnerHalves, a += kInnerHalves, b += kTile * x.b.stride) {
+  for (int64_t k = 0; k < x.shape.k;
+       k += kInnerHalves, a += kInnerHalves, b += kTile * x.b.stride) {
     _tile_loadd(4, a, a_stride);
     _tile_loadd(6, b, b_stride);
     if constexpr (kColumns > 1) _tile_loadd(7, b + kTile, b_stride);
     if constexpr (kRows * kColumns == 4) {
-      for (int64_t i = 0; i < x.lines_ahead; ++i, ahead += kLineHalves) {
+      for (int64_t i = 0; i < task.lines_ahead; ++i, ahead += kLineHalves) {
         __builtin_prefetch(ahead, /*rw=*/0, /*locality=*/2);
       }
     }
@@ -124,10 +123,11 @@ PRUNE_SWEEP_AMX void multiply_block(const Operands& x, int64_t row, int64_t colu
 }
 
 template <int kRows>
-PRUNE_SWEEP_AMX void multiply_rows(const Operands& x, int64_t n, int64_t row) {
+PRUNE_SWEEP_AMX void multiply_rows(const Task& task, int64_t row) {
+  const int64_t n = task.product.shape.n;
   int64_t column = 0;
-  for (; column + 2 * kTile <= n; column += 2 * kTile) multiply_block<kRows, 2>(x, row, column);
-  if (column < n) multiply_block<kRows, 1>(x, row, column);
+  for (; column + 2 * kTile <= n; column += 2 * kTile) multiply_block<kRows, 2>(task, row, column);
+  if (column < n) multiply_block<kRows, 1>(task, row, column);
 }
 
 }  // namespace
@@ -143,24 +143,18 @@ bool is_available() {
   return is;
 }
 
-void multiply(
-    const Shape& shape,
-    Matrix<const c10::BFloat16> a,
-    Matrix<const Word> b,
-    Matrix<float> c,
-    Into into,
-    Left left) {
-  const auto& [m, n, k] = shape;
-  const int64_t num_pairs = n / (2 * kTile);
-  const bool is_ahead = left == Left::kMemory && num_pairs > 0;
-  const Operands operands{k, a, b, c, into, is_ahead ? 2 * kTile / num_pairs : 0};
+void multiply(const Product<c10::BFloat16>& product) {
+  const int64_t m = product.shape.m;
+  const int64_t num_pairs = product.shape.n / (2 * kTile);
+  const bool is_ahead = product.left == Left::kMemory && num_pairs > 0;
+  const Task task{product, is_ahead ? 2 * kTile / num_pairs : 0};
   int64_t row = 0;
   if (m >= kTile) configure(kTile);
-  for (; row + 2 * kTile <= m; row += 2 * kTile) multiply_rows<2>(operands, n, row);
-  for (; row + kTile <= m; row += kTile) multiply_rows<1>(operands, n, row);
+  for (; row + 2 * kTile <= m; row += 2 * kTile) multiply_rows<2>(task, row);
+  for (; row + kTile <= m; row += kTile) multiply_rows<1>(task, row);
   if (row == m) return;
   configure(m - row);
-  multiply_rows<1>(operands, n, row);
+  multiply_rows<1>(task, row);
 }
 
 bool holds_registers() { return configured_rows != 0; }
@@ -174,8 +168,7 @@ PRUNE_SWEEP_AMX void release() {
 #else
 
 bool is_available() { return false; }
-void multiply(
-    const Shape&, Matrix<const c10::BFloat16>, Matrix<const Word>, Matrix<float>, Into, Left) {}
+void multiply(const Product<c10::BFloat16>&) {}
 bool holds_registers() { return false; }
 void release() {}
 

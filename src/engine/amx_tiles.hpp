@@ -20,13 +20,7 @@ constexpr bool takes(int64_t n, int64_t k) { return n % 16 == 0 && k % 32 == 0; 
 
 /// As tiles::multiply, with the same bits as any other product that adds up the inner dimension two
 /// by two, in order. Preconditions: is_available() and takes(n, k).
-void multiply(
-    const Shape& shape,
-    Matrix<const c10::BFloat16> a,
-    Matrix<const Word> b,
-    Matrix<float> c,
-    Into into,
-    Left left);
+void multiply(const Product<c10::BFloat16>& product);
 
 /// Whether the calling thread holds tile registers, and gives them back.
 bool holds_registers();

@@ -136,11 +136,11 @@ class PackedAttention {
     for (int64_t i = 0; i < num_blocks; ++i) {
       const KvBlocks::Block block = layout_.block_of(cut.run, i);
       tiles::multiply(
-          {padded, std::min(kPositions, extent - i * kPositions), head_dim_},
-          {queries_.data(), head_dim_},
-          {kv_.keys(kv_head, block), block.count},
-          {scores_.data() + i * kPositions, stride},
-          tiles::Into::kReplace);
+          {{padded, std::min(kPositions, extent - i * kPositions), head_dim_},
+           {queries_.data(), head_dim_},
+           {kv_.keys(kv_head, block), block.count},
+           {scores_.data() + i * kPositions, stride},
+           tiles::Into::kReplace});
     }
     probabilities_.resize(static_cast<size_t>(padded * stride));
     softmax_of(
@@ -158,11 +158,11 @@ class PackedAttention {
     sums_.resize(static_cast<size_t>(padded * head_dim_));
     for (int64_t i = 0; i < num_blocks; ++i) {
       tiles::multiply(
-          {padded, head_dim_, std::min(kPositions, extent - i * kPositions)},
-          {probabilities_.data() + i * kPositions, stride},
-          {kv_.values(kv_head, layout_.block_of(cut.run, i)), head_dim_},
-          {sums_.data(), head_dim_},
-          i == 0 ? tiles::Into::kReplace : tiles::Into::kAdd);
+          {{padded, head_dim_, std::min(kPositions, extent - i * kPositions)},
+           {probabilities_.data() + i * kPositions, stride},
+           {kv_.values(kv_head, layout_.block_of(cut.run, i)), head_dim_},
+           {sums_.data(), head_dim_},
+           i == 0 ? tiles::Into::kReplace : tiles::Into::kAdd});
     }
     scatter(kv_head, cut);
   }

@@ -65,12 +65,12 @@ class TileProduct {
   const float* sums(int64_t panel) {
     const int64_t columns = x_->columns(panel);
     tiles::multiply(
-        {count_, columns, x_->width()},
-        {rows_, x_->width()},
-        {x_->panel(panel), columns},
-        {sums_.data(), columns},
-        tiles::Into::kReplace,
-        panel == 0 && rows_ != copied_.data() ? tiles::Left::kMemory : tiles::Left::kCache);
+        {{count_, columns, x_->width()},
+         {rows_, x_->width()},
+         {x_->panel(panel), columns},
+         {sums_.data(), columns},
+         tiles::Into::kReplace,
+         panel == 0 && rows_ != copied_.data() ? tiles::Left::kMemory : tiles::Left::kCache});
     return sums_.data();
   }
 
@@ -180,11 +180,11 @@ class ManyRows {
         const int64_t columns = columns_of_panel(count);
         for (size_t i = 0; i < num_weights_; ++i) {
           tiles::multiply(
-              {tiles::padded_rows(num_rows), columns, x_.width()},
-              {x_.template row<C>(first_row), x_.stride()},
-              {words_of(i, first), columns},
-              {sums_of(i), kPanel},
-              tiles::Into::kReplace);
+              {{tiles::padded_rows(num_rows), columns, x_.width()},
+               {x_.template row<C>(first_row), x_.stride()},
+               {words_of(i, first), columns},
+               {sums_of(i), kPanel},
+               tiles::Into::kReplace});
         }
         const Block part{block_.product, block_.first + first, count};
         on_sums(Sums{part, first_row, num_rows, kPanel, sums_of(0), sums_of(1)});

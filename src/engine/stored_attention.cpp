@@ -202,21 +202,21 @@ class StoredAttention {
   void score_whole(const Reading& reading) {
     const int64_t first = reading.first_row * group_;
     tiles::multiply(
-        {reading.num_product_rows, kPositions, head_dim_},
-        {queries_.data() + first * head_dim_, head_dim_},
-        {prompts_->keys(kv_head_, reading.block), kPositions},
-        {scores_.data() + first * stride_ + reading.first_column, stride_},
-        tiles::Into::kReplace);
+        {{reading.num_product_rows, kPositions, head_dim_},
+         {queries_.data() + first * head_dim_, head_dim_},
+         {prompts_->keys(kv_head_, reading.block), kPositions},
+         {scores_.data() + first * stride_ + reading.first_column, stride_},
+         tiles::Into::kReplace});
   }
 
   void add_whole(const Reading& reading) {
     const int64_t first = reading.first_row * group_;
     tiles::multiply(
-        {reading.num_product_rows, head_dim_, kPositions},
-        {probabilities_.data() + first * whole_extent_ + reading.first_column, whole_extent_},
-        {prompts_->values(kv_head_, reading.block), head_dim_},
-        {sums_.data() + first * head_dim_, head_dim_},
-        tiles::Into::kAdd);
+        {{reading.num_product_rows, head_dim_, kPositions},
+         {probabilities_.data() + first * whole_extent_ + reading.first_column, whole_extent_},
+         {prompts_->values(kv_head_, reading.block), head_dim_},
+         {sums_.data() + first * head_dim_, head_dim_},
+         tiles::Into::kAdd});
   }
 
   /// Calls f(blocks, block, first column of its scores) for what the row reads alone.

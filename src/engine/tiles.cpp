@@ -25,18 +25,12 @@ void take_registers_for_kernel() {
 }
 
 template <typename C>
-void call(
-    const Shape& shape,
-    Matrix<const C> a,
-    Matrix<const Word> b,
-    Matrix<float> c,
-    Into into,
-    Left left) {
-  const auto& [m, n, k] = shape;
+void call(const Product<C>& product) {
+  const auto& [m, n, k] = product.shape;
   if constexpr (std::is_same_v<C, c10::BFloat16>) {
     if (amx::takes(n, k) && amx::is_available()) {
       take_registers_for_kernel();
-      amx::multiply(shape, a, b, c, into, left);
+      amx::multiply(product);
       return;
     }
   }
@@ -45,14 +39,14 @@ void call(
       m,
       n,
       k,
-      a.stride,
-      b.stride,
-      c.stride,
-      into == Into::kAdd,
-      a.data,
-      reinterpret_cast<const C*>(b.data),
-      c.data,
-      is_vnni(a.data));
+      product.a.stride,
+      product.b.stride,
+      product.c.stride,
+      product.into == Into::kAdd,
+      product.a.data,
+      reinterpret_cast<const C*>(product.b.data),
+      product.c.data,
+      is_vnni(product.a.data));
 }
 
 /// Whether a product with this type of elements works here: libraries say no by throwing.
@@ -70,12 +64,11 @@ bool works() {
   std::array<float, 32> c{};
   try {
     call<C>(
-        {.m = 2, .n = 16, .k = 2},
-        {a.data(), 2},
-        {reinterpret_cast<const Word*>(b.data()), 16},
-        {c.data(), 16},
-        Into::kReplace,
-        Left::kCache);
+        {{.m = 2, .n = 16, .k = 2},
+         {a.data(), 2},
+         {reinterpret_cast<const Word*>(b.data()), 16},
+         {c.data(), 16},
+         Into::kReplace});
     at::native::cpublas::brgemm_release(is_vnni(a.data()));
   } catch (const std::exception&) {
     return false;
@@ -105,8 +98,8 @@ void release(Arithmetic arithmetic) {
 
 namespace {
 
-template <typename C, typename... Arguments>
-[[noreturn]] void call(Arguments...) {
+template <typename C>
+[[noreturn]] void call(const Product<C>&) {
   throw Error(ExitStatus::kInternal, "products of tiles", "this libtorch has none");
 }
 
@@ -118,23 +111,7 @@ void release(Arithmetic) {}
 
 #endif
 
-void multiply(
-    const Shape& shape,
-    Matrix<const c10::BFloat16> a,
-    Matrix<const Word> b,
-    Matrix<float> c,
-    Into into,
-    Left left) {
-  call<c10::BFloat16>(shape, a, b, c, into, left);
-}
-void multiply(
-    const Shape& shape,
-    Matrix<const float> a,
-    Matrix<const Word> b,
-    Matrix<float> c,
-    Into into,
-    Left left) {
-  call<float>(shape, a, b, c, into, left);
-}
+void multiply(const Product<c10::BFloat16>& product) { call(product); }
+void multiply(const Product<float>& product) { call(product); }
 
 }  // namespace prune_sweep::tiles

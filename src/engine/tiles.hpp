@@ -58,21 +58,20 @@ enum class Left : uint8_t {
 };
 
 /// c = a * b, or c += it. `b` is [words(k)][n] words: element (i, j) of a bfloat16 b is half i % 2
-/// of word (i / 2, j). Precondition: arithmetic_of() names the type.
-void multiply(
-    const Shape& shape,
-    Matrix<const c10::BFloat16> a,
-    Matrix<const Word> b,
-    Matrix<float> c,
-    Into into,
-    Left left = Left::kCache);
-void multiply(
-    const Shape& shape,
-    Matrix<const float> a,
-    Matrix<const Word> b,
-    Matrix<float> c,
-    Into into,
-    Left left = Left::kCache);
+/// of word (i / 2, j).
+template <typename C>
+struct Product {
+  Shape shape;
+  Matrix<const C> a;
+  Matrix<const Word> b;
+  Matrix<float> c;
+  Into into;
+  Left left = Left::kCache;
+};
+
+/// Precondition: arithmetic_of() names the type.
+void multiply(const Product<c10::BFloat16>& product);
+void multiply(const Product<float>& product);
 
 /// Gives back what multiply() holds of the processor. Every thread, after its last product.
 void release(Arithmetic arithmetic);

@@ -23,38 +23,20 @@ void count(const prune_sweep::tiles::Shape& shape) {
 
 // The names are those of the two overloads of tiles::multiply, mangled.
 extern "C" {
-using prune_sweep::tiles::Into;
-using prune_sweep::tiles::Left;
-using prune_sweep::tiles::Matrix;
-using prune_sweep::tiles::Shape;
-using prune_sweep::tiles::Word;
+using prune_sweep::tiles::Product;
 
-void __real__ZN11prune_sweep5tiles8multiplyERKNS0_5ShapeENS0_6MatrixIKN3c108BFloat16EEENS4_IKjEENS4_IfEENS0_4IntoENS0_4LeftE(
-    const Shape&, Matrix<const c10::BFloat16>, Matrix<const Word>, Matrix<float>, Into, Left);
-void __real__ZN11prune_sweep5tiles8multiplyERKNS0_5ShapeENS0_6MatrixIKfEENS4_IKjEENS4_IfEENS0_4IntoENS0_4LeftE(
-    const Shape&, Matrix<const float>, Matrix<const Word>, Matrix<float>, Into, Left);
+void __real__ZN11prune_sweep5tiles8multiplyERKNS0_7ProductIN3c108BFloat16EEE(
+    const Product<c10::BFloat16>& product);
+void __real__ZN11prune_sweep5tiles8multiplyERKNS0_7ProductIfEE(const Product<float>& product);
 
-void __wrap__ZN11prune_sweep5tiles8multiplyERKNS0_5ShapeENS0_6MatrixIKN3c108BFloat16EEENS4_IKjEENS4_IfEENS0_4IntoENS0_4LeftE(
-    const Shape& shape,
-    Matrix<const c10::BFloat16> a,
-    Matrix<const Word> b,
-    Matrix<float> c,
-    Into into,
-    Left left) {
-  count(shape);
-  __real__ZN11prune_sweep5tiles8multiplyERKNS0_5ShapeENS0_6MatrixIKN3c108BFloat16EEENS4_IKjEENS4_IfEENS0_4IntoENS0_4LeftE(
-      shape, a, b, c, into, left);
+void __wrap__ZN11prune_sweep5tiles8multiplyERKNS0_7ProductIN3c108BFloat16EEE(
+    const Product<c10::BFloat16>& product) {
+  count(product.shape);
+  __real__ZN11prune_sweep5tiles8multiplyERKNS0_7ProductIN3c108BFloat16EEE(product);
 }
-void __wrap__ZN11prune_sweep5tiles8multiplyERKNS0_5ShapeENS0_6MatrixIKfEENS4_IKjEENS4_IfEENS0_4IntoENS0_4LeftE(
-    const Shape& shape,
-    Matrix<const float> a,
-    Matrix<const Word> b,
-    Matrix<float> c,
-    Into into,
-    Left left) {
-  count(shape);
-  __real__ZN11prune_sweep5tiles8multiplyERKNS0_5ShapeENS0_6MatrixIKfEENS4_IKjEENS4_IfEENS0_4IntoENS0_4LeftE(
-      shape, a, b, c, into, left);
+void __wrap__ZN11prune_sweep5tiles8multiplyERKNS0_7ProductIfEE(const Product<float>& product) {
+  count(product.shape);
+  __real__ZN11prune_sweep5tiles8multiplyERKNS0_7ProductIfEE(product);
 }
 }
 

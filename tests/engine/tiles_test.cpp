@@ -79,7 +79,7 @@ void check_tiles() {
       for (const Left left : {Left::kCache, Left::kMemory}) {
         std::vector<float> c = x.before();
         tiles::multiply(
-            {m, n, k}, {x.left.data(), k}, {x.right.data(), n}, {c.data(), n}, into, left);
+            {{m, n, k}, {x.left.data(), k}, {x.right.data(), n}, {c.data(), n}, into, left});
         CAPTURE(m, n, k, into == Into::kAdd, left == Left::kMemory);
         CHECK(at::equal(as_tensor(c, m, n), x.expected(into)));
       }
