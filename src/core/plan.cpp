@@ -27,10 +27,12 @@ constexpr double kMostTokensMore = 2;
 /// time, and needs that many rows to be busy.
 int64_t block_tokens(std::string_view device) { return device == "cpu" ? 4096 : 65536; }
 
-/// On a CPU several models would only read more weights in turn; a GPU has room for more work than
-/// one of them gives.
-EditedWeights edited_weights(std::string_view device) {
-  return device == "cpu" ? EditedWeights::kByThemselves : EditedWeights::kSideBySide;
+/// A GPU has room for more work than one model gives. On a CPU it is answers that gain: a token's
+/// time is that of reading the weights, and several pruned models read them once. Prompts do not,
+/// and blocks of more questions share more of them.
+EditedWeights edited_weights(std::string_view device, BenchmarkKind kind) {
+  const bool is_apart = device == "cpu" && kind != BenchmarkKind::kGeneration;
+  return is_apart ? EditedWeights::kByThemselves : EditedWeights::kSideBySide;
 }
 
 std::vector<Variant> pick(const Plan& plan, const std::vector<int32_t>& indices) {
@@ -139,13 +141,13 @@ Plan make_plan(
   Plan plan{std::move(context), shape, std::move(variants), std::move(benchmarks), {}, {}};
   const double largest = kGroupModelPasses * shape.num_layers;
   const int64_t tokens = block_tokens(plan.context.device);
-  const auto groups = group_variants(
-      plan.variants,
-      shape.num_layers,
-      edited_weights(plan.context.device),
-      static_cast<int64_t>(2 * largest),
-      num_groups);
   for (size_t b = 0; b < plan.benchmarks.size(); ++b) {
+    const auto groups = group_variants(
+        plan.variants,
+        shape.num_layers,
+        edited_weights(plan.context.device, plan.benchmarks[b].kind),
+        static_cast<int64_t>(2 * largest),
+        num_groups);
     for (const std::vector<int32_t>& group : groups) {
       const double share = group_passes(plan, group) / largest;
       for (const Block block : cut_blocks(plan.benchmarks[b], tokens, share)) {
@@ -182,9 +184,12 @@ double unit_flops(const Plan& plan, const Unit& unit, Sharing sharing) {
 
 PlanCost plan_cost(const Plan& plan) {
   PlanCost cost;
-  // Every group has units of every benchmark.
+  // Every variant is in units of every benchmark; how groups are cut makes no difference where they
+  // share nothing, which is all in which benchmarks differ.
   std::set<std::vector<int32_t>> groups;
-  for (const Unit& unit : plan.units) groups.insert(unit.variants);
+  for (const Unit& unit : plan.units) {
+    if (unit.benchmark == plan.units.front().benchmark) groups.insert(unit.variants);
+  }
   for (const std::vector<int32_t>& group : groups) cost.layer_passes += group_passes(plan, group);
   for (const Variant& variant : plan.variants) {
     cost.layer_passes_alone += count_passes_alone(variant, plan.shape.num_layers).layers();

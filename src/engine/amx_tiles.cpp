@@ -130,6 +130,88 @@ PRUNE_SWEEP_AMX void multiply_rows(const Task& task, int64_t row) {
   if (column < n) multiply_block<kRows, 1>(task, row, column);
 }
 
+/// A register's rows, zeroed for each product.
+using ZeroedTile = std::array<std::array<c10::BFloat16, kTile * kInnerHalves>, kMostZeroedProducts>;
+
+/// From which magnitude on elements stay, in every lane.
+struct LeastKept {
+  __m512i of_product[kMostZeroedProducts];
+};
+
+#define PRUNE_SWEEP_AMX_AVX512 __attribute__((target("amx-tile,amx-bf16,avx512f,avx512bw")))
+
+/// Fills `to` for products [0, kProducts) from rows at `a`, and asks for those below.
+template <int kProducts>
+PRUNE_SWEEP_AMX_AVX512 void zero_tile(
+    const c10::BFloat16* a, int64_t stride, const LeastKept& least, ZeroedTile& to) {
+  const __m512i magnitude = _mm512_set1_epi16(0x7fff);
+  for (int64_t row = 0; row < kTile; ++row, a += stride) {
+    __builtin_prefetch(a + kTile * stride, /*rw=*/0, /*locality=*/2);
+    const __m512i halves = _mm512_loadu_si512(a);
+    const __m512i magnitudes = _mm512_and_si512(halves, magnitude);
+    for (size_t i = 0; i < kProducts; ++i) {
+      const __mmask32 is_kept = _mm512_cmpge_epu16_mask(magnitudes, least.of_product[i]);
+      _mm512_store_si512(
+          to[i].data() + row * kInnerHalves, _mm512_maskz_mov_epi16(is_kept, halves));
+    }
+  }
+}
+
+template <int kProducts>
+PRUNE_SWEEP_AMX_AVX512 void multiply_zeroed_tiles(
+    int64_t k, Matrix<const c10::BFloat16> a, const ZeroedProduct* products) {
+  constexpr size_t kZeroedStride = kInnerHalves * sizeof(c10::BFloat16);
+  const auto b_stride = [&](int i) {
+    return static_cast<size_t>(products[i].b.stride) * sizeof(Word);
+  };
+  const auto c_stride = [&](int i) {
+    return static_cast<size_t>(products[i].c.stride) * sizeof(float);
+  };
+  LeastKept least;
+  for (size_t i = 0; i < kProducts; ++i) {
+    least.of_product[i] = _mm512_set1_epi16(static_cast<int16_t>(products[i].least));
+  }
+  _tile_zero(0);
+  if constexpr (kProducts > 1) _tile_zero(1);
+  if constexpr (kProducts > 2) _tile_zero(2);
+  if constexpr (kProducts > 3) _tile_zero(3);
+  // What was just written cannot be loaded at once: a step ahead.
+  alignas(64) std::array<ZeroedTile, 2> zeroed;
+  zero_tile<kProducts>(a.data, a.stride, least, zeroed[0]);
+  for (int64_t first = 0; first < k; first += kInnerHalves) {
+    const ZeroedTile& now = zeroed[static_cast<size_t>(first / kInnerHalves % 2)];
+    const int64_t next = first + kInnerHalves;
+    if (next < k) {
+      ZeroedTile& ahead = zeroed[static_cast<size_t>(next / kInnerHalves % 2)];
+      zero_tile<kProducts>(a.data + next, a.stride, least, ahead);
+    }
+    const int64_t word = first / kPerWord<c10::BFloat16>;
+    const auto columns = [&](int i) { return products[i].b.data + word * products[i].b.stride; };
+    _tile_loadd(4, now[0].data(), kZeroedStride);
+    _tile_loadd(6, columns(0), b_stride(0));
+    _tile_dpbf16ps(0, 4, 6);
+    if constexpr (kProducts > 1) {
+      _tile_loadd(5, now[1].data(), kZeroedStride);
+      _tile_loadd(7, columns(1), b_stride(1));
+      _tile_dpbf16ps(1, 5, 7);
+    }
+    if constexpr (kProducts > 2) {
+      _tile_loadd(4, now[2].data(), kZeroedStride);
+      _tile_loadd(6, columns(2), b_stride(2));
+      _tile_dpbf16ps(2, 4, 6);
+    }
+    if constexpr (kProducts > 3) {
+      _tile_loadd(5, now[3].data(), kZeroedStride);
+      _tile_loadd(7, columns(3), b_stride(3));
+      _tile_dpbf16ps(3, 5, 7);
+    }
+  }
+  _tile_stored(0, products[0].c.data, c_stride(0));
+  if constexpr (kProducts > 1) _tile_stored(1, products[1].c.data, c_stride(1));
+  if constexpr (kProducts > 2) _tile_stored(2, products[2].c.data, c_stride(2));
+  if constexpr (kProducts > 3) _tile_stored(3, products[3].c.data, c_stride(3));
+}
+
 }  // namespace
 
 bool is_available() {
@@ -157,6 +239,21 @@ void multiply(const Product<c10::BFloat16>& product) {
   multiply_rows<1>(task, row);
 }
 
+void multiply_zeroed(
+    int64_t k, Matrix<const c10::BFloat16> a, std::span<const ZeroedProduct> products) {
+  configure(kTile);
+  switch (products.size()) {
+    case 1:
+      return multiply_zeroed_tiles<1>(k, a, products.data());
+    case 2:
+      return multiply_zeroed_tiles<2>(k, a, products.data());
+    case 3:
+      return multiply_zeroed_tiles<3>(k, a, products.data());
+    default:
+      return multiply_zeroed_tiles<4>(k, a, products.data());
+  }
+}
+
 bool holds_registers() { return configured_rows != 0; }
 
 PRUNE_SWEEP_AMX void release() {
@@ -169,6 +266,7 @@ PRUNE_SWEEP_AMX void release() {
 
 bool is_available() { return false; }
 void multiply(const Product<c10::BFloat16>&) {}
+void multiply_zeroed(int64_t, Matrix<const c10::BFloat16>, std::span<const ZeroedProduct>) {}
 bool holds_registers() { return false; }
 void release() {}
 

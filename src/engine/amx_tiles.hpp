@@ -6,6 +6,7 @@
 #include <c10/util/BFloat16.h>
 
 #include <cstdint>
+#include <span>
 
 #include "engine/tiles.hpp"
 
@@ -21,6 +22,12 @@ constexpr bool takes(int64_t n, int64_t k) { return n % 16 == 0 && k % 32 == 0; 
 /// As tiles::multiply, with the same bits as any other product that adds up the inner dimension two
 /// by two, in order. Preconditions: is_available() and takes(n, k).
 void multiply(const Product<c10::BFloat16>& product);
+
+/// Registers for sums, when others hold rows and columns of two steps along the inner dimension.
+inline constexpr int64_t kMostZeroedProducts = 4;
+/// As tiles::multiply_zeroed.
+void multiply_zeroed(
+    int64_t k, Matrix<const c10::BFloat16> a, std::span<const ZeroedProduct> products);
 
 /// Whether the calling thread holds tile registers, and gives them back.
 bool holds_registers();

@@ -65,6 +65,10 @@ class Backend {
 
   virtual const LmHead& head() const = 0;
 
+  /// Whether layers may be the model's with zeros (LayerWeights::zeros): for other backends they
+  /// are copies.
+  virtual bool reads_zeros() const { return false; }
+
   /// Whether what is asked for is only queued: then the next step of a generation should be, before
   /// the ids of the last one are known here.
   virtual bool is_queued() const { return false; }

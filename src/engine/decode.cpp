@@ -127,7 +127,13 @@ class Generator {
       longest_prompt = std::max<int64_t>(longest_prompt, std::ssize(request.prompt));
     }
     const WaveContext context{
-        decoder_, edited_layer_, tree_, clock_, kv_.get(), savings_.graphs, savings_.side_by_side};
+        decoder_,
+        edited_layer_,
+        tree_,
+        clock_,
+        kv_.get(),
+        savings_.graphs,
+        savings_.copies_side_by_side};
     wave_.emplace(context, std::move(rows), ids, longest_prompt + stored_tokens(requests_) + 1);
   }
 

@@ -16,8 +16,8 @@ namespace prune_sweep {
 /// What generate_streams() may do.
 struct GenerationSavings {
   Use prefix = Use::kOn;
-  Use graphs = Use::kOn;        ///< see WaveContext
-  Use side_by_side = Use::kOn;  ///< the same
+  Use graphs = Use::kOn;               ///< see WaveContext
+  Use copies_side_by_side = Use::kOn;  ///< the same
 };
 
 /// Generates for every stream after the tree's last layer and every request: [streams][requests].

@@ -117,11 +117,18 @@ Room find_room(const EngineSettings& settings, const ModelConfig& config, const 
       left_bytes / 2, std::max<int64_t>(settings.savings.row_block, left_bytes / 8 / inner_bytes)};
 }
 
-/// Edited layers that are kept: as many as there is room for on a CPU; on a device, in half of what
+/// Edited copies that are kept: as many as there is room for on a CPU; on a device, in half of what
 /// a unit may hold.
-std::optional<int64_t> edited_capacity(const Weights& weights, const Room& room) {
+std::optional<int64_t> copies_capacity(const Weights& weights, const Room& room) {
   if (weights.embedding().is_cpu()) return std::nullopt;
   return std::max<int64_t>(1, room.max_unit_bytes / 2 / weights.edited_bytes());
+}
+
+EditedLayers make_edited_layers(const Weights& weights, const Backend& backend, const Room& room) {
+  // Decided row by row, zeros of a layer of a small model take 200 KB, else hardly anything.
+  constexpr int64_t kMostZeros = 1024;
+  if (backend.reads_zeros()) return EditedLayers(weights, kMostZeros, EditedAs::kZeros);
+  return EditedLayers(weights, copies_capacity(weights, room));
 }
 
 /// Calls `work`(tree) and gives every variant the answers of its stream: [streams] => [variants].
@@ -163,7 +170,6 @@ struct Engine::State {
         hooks(std::move(its_hooks)),
         weights(Checkpoint::open(model_dir, config), config, scalar_type(settings.dtype), device),
         room(find_room(settings, config, weights)),
-        edited_layers(weights, edited_capacity(weights, room)),
         backend(make_backend(
             config,
             weights,
@@ -171,6 +177,7 @@ struct Engine::State {
             settings.savings,
             room.row_block,
             hooks.on_progress)),
+        edited_layers(make_edited_layers(weights, *backend, room)),
         decoder(config, weights, *backend) {}
 
   /// For a pass through `tree`, which asks for every layer once: those of the pass before are of
@@ -224,11 +231,10 @@ struct Engine::State {
   /// edited layers get three quarters of the room at most.
   bool fits(const StreamTree& tree, std::span<const GenerationRequest> requests) const {
     const int64_t num_edited = num_kept_layers(tree);
+    const int64_t edited_bytes = backend->reads_zeros() ? 0 : num_edited * weights.edited_bytes();
     return num_edited <= edited_layers.capacity() &&
            generation_kv_bytes(*backend, tree, requests, savings.prefix) <=
-               std::max(
-                   room.max_unit_bytes - num_edited * weights.edited_bytes(),
-                   room.max_unit_bytes / 4);
+               std::max(room.max_unit_bytes - edited_bytes, room.max_unit_bytes / 4);
   }
 
   Cut cut_of(std::span<const Variant> variants, std::span<const GenerationRequest> requests) const {
@@ -268,7 +274,7 @@ struct Engine::State {
       std::span<const GenerationRequest> requests,
       const Tokenizer& tokenizer) {
     return for_variants(variants, config.num_layers, [&](const StreamTree& tree) {
-      if (num_edited_layers(tree) == 0) edited_layers.clear();
+      if (num_edited_layers(tree) == 0 && !backend->reads_zeros()) edited_layers.clear();
       const bool are_kept = keep_edits(tree) == KeepEdits::kYes;
       return generate_streams(
           decoder,
@@ -312,8 +318,8 @@ struct Engine::State {
   EngineHooks hooks;
   Weights weights;
   Room room;
-  EditedLayers edited_layers;
   std::unique_ptr<Backend> backend;
+  EditedLayers edited_layers;
   Decoder decoder;
 };
 

@@ -62,18 +62,26 @@ void pack_panel(
   pack(rows, stride, count, width, to, columns);
 }
 
-Panels::Panels(const ProductRows& rows)
-    : arithmetic_(rows.arithmetic()), rows_(rows.num_rows()), width_(rows.width()) {
+Panels::Panels(const ProductRows& rows) : Panels(rows, std::array{RowRange{0, rows.num_rows()}}) {}
+
+Panels::Panels(const ProductRows& rows, std::span<const RowRange> ranges)
+    : arithmetic_(rows.arithmetic()), width_(rows.width()) {
+  for (const auto& [first, count] : ranges) {
+    for (int64_t i = 0; i < count; i += kRows) {
+      rows_.push_back({first + i, std::min(kRows, count - i)});
+    }
+  }
   with_multiplied_type(rows.arithmetic(), [&](auto zero) {
     using C = decltype(zero);
     num_words_ = tiles::words<C>(width_);
     words_.resize(static_cast<size_t>(size() * kRows * num_words_));
     share_tasks(size(), 1, [&](TaskCounter& counter) {
       for (int64_t index = 0; counter.take(index);) {
+        const RowRange range = rows_of(index);
         pack_panel(
-            rows.row<C>(index * kRows),
+            rows.row<C>(range.first),
             rows.stride(),
-            rows_of(index),
+            range.count,
             width_,
             words_.data() + index * num_words_ * kRows,
             columns(index));

@@ -7,6 +7,9 @@
 #include <algorithm>
 #include <bit>
 #include <cstdint>
+#include <iterator>
+#include <span>
+#include <vector>
 
 #include "engine/aligned_vector.hpp"
 #include "engine/product_rows.hpp"
@@ -37,22 +40,28 @@ void pack_panel(
     tiles::Word* to,
     int64_t columns);
 
-/// All rows of a matrix.
+/// Consecutive rows of a matrix.
+struct RowRange {
+  int64_t first;
+  int64_t count;
+};
+
+/// Rows of a matrix.
 class Panels {
  public:
   static constexpr int64_t kRows = kRowsOfPanel;
 
+  /// All of them.
   explicit Panels(const ProductRows& rows);
+  /// Those of `ranges`, with no panel in two of these.
+  Panels(const ProductRows& rows, std::span<const RowRange> ranges);
 
   tiles::Arithmetic arithmetic() const { return arithmetic_; }
   int64_t width() const { return width_; }
-  int64_t size() const { return (rows_ + kRows - 1) / kRows; }
+  int64_t size() const { return std::ssize(rows_); }
   /// Rows of a panel that are somebody's; behind them come zeros up to columns().
-  int64_t rows_of(int64_t panel) const { return std::min(kRows, rows_ - panel * kRows); }
-  int64_t columns(int64_t panel) const { return columns_of_panel(rows_of(panel)); }
-  int64_t num_columns() const {
-    return rows_ == 0 ? 0 : (size() - 1) * kRows + columns(size() - 1);
-  }
+  RowRange rows_of(int64_t panel) const { return rows_[static_cast<size_t>(panel)]; }
+  int64_t columns(int64_t panel) const { return columns_of_panel(rows_of(panel).count); }
   /// The panel's words, [words(width)][columns].
   const tiles::Word* panel(int64_t index) const {
     return words_.data() + index * num_words_ * kRows;
@@ -60,7 +69,7 @@ class Panels {
 
  private:
   tiles::Arithmetic arithmetic_;
-  int64_t rows_;
+  std::vector<RowRange> rows_;  // [panels]
   int64_t width_;
   int64_t num_words_;  ///< of a row
   AlignedVector<tiles::Word> words_;

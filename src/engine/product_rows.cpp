@@ -33,7 +33,8 @@ void ProductRows::reshape(int64_t rows, int64_t width) {
   constexpr int64_t kLine = 32;
   stride_ = (width + kLine - 1) / kLine * kLine + kLine;
   const auto type = arithmetic_ == tiles::Arithmetic::kBfloat16 ? at::kBFloat16 : at::kFloat;
-  const int64_t needed = tiles::padded_rows(rows) * stride_;
+  // A product of rows from anywhere on may read as many behind them.
+  const int64_t needed = (rows + tiles::padded_rows(1)) * stride_;
   if (!elements_.defined() || elements_.numel() < needed) {
     elements_ = at::empty({needed}, at::TensorOptions(type));
   }

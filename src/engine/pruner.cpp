@@ -25,11 +25,12 @@ std::vector<int32_t> decided_together(const Variant& variant, const Edit& edit) 
   return layers;
 }
 
-EditedLayers::EditedLayers(const Weights& weights, std::optional<int64_t> capacity)
+EditedLayers::EditedLayers(const Weights& weights, std::optional<int64_t> capacity, EditedAs as)
     : weights_(weights),
       counts_(weights),
       capacity_(capacity.value_or(
-          std::max<int64_t>(weights.num_layers(), kRoomBytes / weights.edited_bytes()))) {}
+          std::max<int64_t>(weights.num_layers(), kRoomBytes / weights.edited_bytes()))),
+      as_(as) {}
 
 void EditedLayers::clear() {
   entries_.clear();
@@ -49,7 +50,13 @@ LayerWeights EditedLayers::make(const DecidedEdit& decided) {
   if (!pruner) {
     throw Error(ExitStatus::kInternal, "no pruner for " + std::string(info(key.edit.kind).name));
   }
-  return pruner->prune(decided.edit.layer);
+  const int32_t layer = decided.edit.layer;
+  std::shared_ptr<const LayerZeros> zeros =
+      as_ == EditedAs::kZeros ? pruner->zeros(layer) : nullptr;
+  if (!zeros) return pruner->prune(layer);
+  LayerWeights weights = weights_.layer(layer);
+  weights.zeros.push_back({std::move(zeros), 0});
+  return weights;
 }
 
 void EditedLayers::make_room(int64_t num_layers) {

@@ -28,6 +28,10 @@ class Pruner {
   /// decision what to remove rests on the weights as stored in the checkpoint, whatever type is
   /// computed in.
   virtual LayerWeights prune(int32_t layer) const = 0;
+
+  /// The same as what is zeroed of the model's own weights; null where it is something else that is
+  /// done to them.
+  virtual std::shared_ptr<const LayerZeros> zeros(int32_t layer) const = 0;
 };
 
 /// Row of the table of pruners.
@@ -60,6 +64,9 @@ struct DecidedEdit {
   auto operator<=>(const DecidedEdit&) const = default;
 };
 
+/// What an edited layer is: weights of its own, or the model's, with zeros where it can be said so.
+enum class EditedAs : uint8_t { kCopies, kZeros };
+
 /// Edited layers, made when first asked for and kept while there is room.
 class EditedLayers {
  public:
@@ -68,7 +75,10 @@ class EditedLayers {
 
   /// `weights` must outlive it. `capacity` is a number of layers; nothing: as many as there is room
   /// for, at least as many as the model has.
-  explicit EditedLayers(const Weights& weights, std::optional<int64_t> capacity = {});
+  explicit EditedLayers(
+      const Weights& weights,
+      std::optional<int64_t> capacity = {},
+      EditedAs as = EditedAs::kCopies);
 
   int64_t capacity() const { return capacity_; }
   void clear();
@@ -91,6 +101,7 @@ class EditedLayers {
   const Weights& weights_;
   MagnitudeCounts counts_;
   int64_t capacity_;
+  EditedAs as_;
   std::map<DecidedEdit, std::unique_ptr<Pruner>> pruners_;  // of an edit with layer 0
   std::map<std::vector<DecidedEdit>, Entry> entries_;
   int64_t num_kept_ = 0;  ///< layers in entries_

@@ -2,11 +2,36 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+#include <utility>
+#include <vector>
+
 #include "engine/linear.hpp"
 #include "engine/row_blocks.hpp"
 #include "engine/tile_kv.hpp"
 
 namespace prune_sweep {
+
+namespace {
+
+/// A linear weight as rows [first, first + count) of a layer's meet it.
+ProductWeight weight_of(
+    const LayerWeights& layer, at::Tensor LayerWeights::*member, int64_t first, int64_t count) {
+  const auto row = std::ranges::find(kLinearWeights, member, &LinearWeight::member);
+  const auto linear = static_cast<size_t>(row - kLinearWeights.begin());
+  const bool is_one = layer.zeros.size() == 1;
+  std::vector<RowZeros> zeros;
+  int64_t begin = 0;
+  for (const ShareZeros& share : layer.zeros) {
+    const int64_t end = is_one ? first + count : begin + share.num_rows;
+    const int64_t within = std::min(end, first + count) - std::max(begin, first);
+    if (within > 0) zeros.push_back({(*share.of_layer)[linear], within});
+    begin = end;
+  }
+  return {layer.*member, std::move(zeros)};
+}
+
+}  // namespace
 
 bool TileBackend::can_compute(const Weights& weights) {
   const at::Tensor& like = weights.embedding();
@@ -39,6 +64,9 @@ Qkv TileBackend::make_qkv(
 
   const auto fill = [&](const RotatedRows& from, bool with_q, bool with_kv) {
     for_row_blocks(from.hidden.size(0), row_block_, [&](int64_t first, int64_t count) {
+      const auto weight = [&](at::Tensor LayerWeights::*member) {
+        return weight_of(weights, member, first, count);
+      };
       const auto part = [&](const at::Tensor& tensor) { return tensor.narrow(0, first, count); };
       on_progress_();
       rows_.take(part(from.hidden), norm);
@@ -46,9 +74,9 @@ Qkv TileBackend::make_qkv(
       const HeadTurn turn_q{{weights.q_norm, config_.norm_eps}, angles};
       const HeadTurn turn_k{{weights.k_norm, config_.norm_eps}, angles};
       std::vector<Projection> projections;
-      if (with_q) projections.push_back({weights.q, weights.q_bias, part(all.q)});
-      if (with_kv) projections.push_back({weights.k, weights.k_bias, part(all.k)});
-      if (with_kv) projections.push_back({weights.v, weights.v_bias, part(all.v)});
+      if (with_q) projections.push_back({weight(&LayerWeights::q), weights.q_bias, part(all.q)});
+      if (with_kv) projections.push_back({weight(&LayerWeights::k), weights.k_bias, part(all.k)});
+      if (with_kv) projections.push_back({weight(&LayerWeights::v), weights.v_bias, part(all.v)});
       project(rows_, projections);
       if (with_q) norm_and_rotate(part(all.q), turn_q);
       if (with_kv) norm_and_rotate(part(all.k), turn_k);
@@ -65,17 +93,21 @@ void TileBackend::add_attention(
   for_row_blocks(hidden.size(0), row_block_, [&](int64_t first, int64_t count) {
     on_progress_();
     rows_.take(attended.narrow(0, first, count));
-    add_product(rows_, weights.o, hidden.narrow(0, first, count));
+    add_product(
+        rows_, weight_of(weights, &LayerWeights::o, first, count), hidden.narrow(0, first, count));
   });
 }
 
 void TileBackend::add_mlp(const LayerWeights& weights, at::Tensor& hidden) {
   for_row_blocks(hidden.size(0), row_block_, [&](int64_t first, int64_t count) {
+    const auto weight = [&](at::Tensor LayerWeights::*member) {
+      return weight_of(weights, member, first, count);
+    };
     on_progress_();
     const at::Tensor rows = hidden.narrow(0, first, count);
     rows_.take(rows, {weights.mlp_norm, config_.norm_eps});
-    gated_product(rows_, weights.gate, weights.up, inner_);
-    add_product(inner_, weights.down, rows);
+    gated_product(rows_, weight(&LayerWeights::gate), weight(&LayerWeights::up), inner_);
+    add_product(inner_, weight(&LayerWeights::down), rows);
   });
 }
 

@@ -40,6 +40,7 @@ class TileBackend final : public Backend {
       int64_t num_slots,
       int64_t capacity) const override;
   const LmHead& head() const override { return head_; }
+  bool reads_zeros() const override { return true; }
 
  private:
   const ModelConfig& config_;

@@ -92,7 +92,8 @@ std::vector<TileHead::RowState> TileHead::scan(
   ProductRows normed(tiles::arithmetic_of(head.scalar_type()));
   normed.take(hidden.contiguous(), {weights_.final_norm(), config_.norm_eps});
   const Panels rows(normed);
-  std::vector<RowStates> blocks(static_cast<size_t>(num_blocks), RowStates(rows.num_columns()));
+  std::vector<RowStates> blocks(
+      static_cast<size_t>(num_blocks), RowStates(rows.size() * Panels::kRows));
   const auto scan_block = [&](int64_t block) {
     RowStates& states = blocks[static_cast<size_t>(block)];
     const int64_t first = block * kIdBlock;

@@ -78,6 +78,17 @@ bool works() {
 
 }  // namespace
 
+int64_t most_zeroed_products(int64_t k) {
+  constexpr int64_t kColumns = ZeroedProduct::kRegister;
+  return amx::takes(kColumns, k) && amx::is_available() ? amx::kMostZeroedProducts : 0;
+}
+
+void multiply_zeroed(
+    int64_t k, Matrix<const c10::BFloat16> a, std::span<const ZeroedProduct> products) {
+  take_registers_for_kernel();
+  amx::multiply_zeroed(k, a, products);
+}
+
 Arithmetic arithmetic_of(at::ScalarType stored) {
   if (stored != at::kBFloat16 && stored != at::kFloat) return Arithmetic::kNone;
   static const bool bfloat16_works = works<c10::BFloat16>();
@@ -104,6 +115,10 @@ template <typename C>
 }
 
 }  // namespace
+
+int64_t most_zeroed_products(int64_t) { return 0; }
+
+void multiply_zeroed(int64_t, Matrix<const c10::BFloat16>, std::span<const ZeroedProduct>) {}
 
 Arithmetic arithmetic_of(at::ScalarType) { return Arithmetic::kNone; }
 

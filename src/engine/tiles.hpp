@@ -11,6 +11,7 @@
 #include <c10/util/BFloat16.h>
 
 #include <cstdint>
+#include <span>
 
 namespace prune_sweep::tiles {
 
@@ -68,6 +69,24 @@ struct Product {
   Into into;
   Left left = Left::kCache;
 };
+
+/// One of several products with the same rows on the left, which are zeroed for each in another
+/// way: c = a with zeros for what is of smaller magnitude than `least`, times b.
+struct ZeroedProduct {
+  /// Rows of a, and columns of b: those of a register.
+  static constexpr int64_t kRegister = 16;
+
+  uint16_t least;        ///< bits of a bfloat16 without the sign
+  Matrix<const Word> b;  // [words(k)][kRegister]
+  Matrix<float> c;       // [kRegister][kRegister]
+};
+
+/// How many of them can be made together, of rows of `k` elements; 0: none.
+int64_t most_zeroed_products(int64_t k);
+/// `a` [kRegister, k]; the rows below it come next, and are asked for. Precondition: there are at
+/// least one product and not more than can be made together.
+void multiply_zeroed(
+    int64_t k, Matrix<const c10::BFloat16> a, std::span<const ZeroedProduct> products);
 
 /// Precondition: arithmetic_of() names the type.
 void multiply(const Product<c10::BFloat16>& product);

@@ -76,23 +76,34 @@ void Wave::make_groups_of(size_t layer, const std::vector<GeneratedRow>& rows) {
   const auto edit_of = [&](const GeneratedRow& row) {
     return context_.tree.levels[layer][row.branch].edit;
   };
-  Group edited{.layer = layer};
-  std::vector<std::vector<int64_t>> shares;
+  const auto have_zeros = [&](const Edit& edit) {
+    return context_.decoder.backend().reads_zeros() && !context_.edited_layer({edit}).zeros.empty();
+  };
+  Group copies{.layer = layer};
+  std::vector<std::vector<int64_t>> copies_rows;
+  Group zeros{.layer = layer};
+  std::vector<int64_t> zeros_rows;
   for (const std::vector<int64_t>& indices : group_by_edit(rows, edit_of)) {
     const std::optional<Edit> edit = edit_of(rows[static_cast<size_t>(indices.front())]);
     const EditEffect effect = effect_of(edit);
     if (!effect.keeps_attention && !effect.keeps_mlp) continue;
     if (!effect.changes_weights) {
       add_group({.layer = layer, .effect = effect}, rows, indices);
-    } else if (context_.side_by_side == Use::kOff) {
-      add_group({.layer = layer, .effect = effect, .edits = {*edit}}, rows, indices);
+    } else if (have_zeros(*edit)) {
+      zeros.effect = effect;
+      zeros.edits.push_back(*edit);
+      zeros.share_rows.push_back(std::ssize(indices));
+      zeros_rows.insert(zeros_rows.end(), indices.begin(), indices.end());
+    } else if (context_.copies_side_by_side == Use::kOn) {
+      copies.effect = effect;
+      copies.edits.push_back(*edit);
+      copies_rows.push_back(indices);
     } else {
-      edited.effect = effect;
-      edited.edits.push_back(*edit);
-      shares.push_back(indices);
+      add_group({.layer = layer, .effect = effect, .edits = {*edit}}, rows, indices);
     }
   }
-  if (!shares.empty()) add_group(std::move(edited), rows, filled_up(shares));
+  if (!zeros_rows.empty()) add_group(std::move(zeros), rows, zeros_rows);
+  if (!copies_rows.empty()) add_group(std::move(copies), rows, filled_up(copies_rows));
 }
 
 void Wave::add_group(
@@ -146,11 +157,20 @@ void Wave::compute() {
   positions_.add_(1);
 }
 
+LayerWeights Wave::weights_of(const Group& group) const {
+  LayerWeights weights = context_.decoder.weights().layer(static_cast<int32_t>(group.layer));
+  if (group.edits.empty()) return weights;
+  if (group.share_rows.empty()) return context_.edited_layer(group.edits);
+  for (size_t i = 0; i < group.edits.size(); ++i) {
+    const LayerWeights share = context_.edited_layer({group.edits[i]});
+    weights.zeros.push_back({share.zeros.front().of_layer, group.share_rows[i]});
+  }
+  return weights;
+}
+
 void Wave::run_group(const Group& group, const Rope& rope, at::Tensor& hidden) {
   Decoder& decoder = context_.decoder;
-  const LayerWeights weights = group.edits.empty()
-                                   ? decoder.weights().layer(static_cast<int32_t>(group.layer))
-                                   : context_.edited_layer(group.edits);
+  const LayerWeights weights = weights_of(group);
   if (is_recording_) used_.push_back(weights);
   const bool is_all = !group.index.defined();
   const at::Tensor positions = is_all ? positions_ : positions_.index_select(0, group.index);

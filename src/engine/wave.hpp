@@ -36,8 +36,9 @@ struct WaveContext {
   UnitKv* kv = nullptr;
   /// Whether a step may be recorded: then edited layers must stay as they are once made.
   Use graphs = Use::kOff;
-  /// Whether rows of different edited weights go through a layer together. The same holds.
-  Use side_by_side = Use::kOff;
+  /// Whether rows of different edited copies go through a layer together. The same holds. Those of
+  /// the model's weights with different zeros always do.
+  Use copies_side_by_side = Use::kOff;
 };
 
 /// Its rows stay as they are; when some have finished, the others may go on in a wave of their own.
@@ -63,13 +64,14 @@ class Wave {
   std::vector<AnswerRow> rows_now(const std::vector<int64_t>& indices) const;
 
  private:
-  /// Rows that go through a layer with the same weights, or equal shares of them with each of
-  /// several edited ones.
+  /// Rows that go through a layer with the same weights, or shares of them with each of several
+  /// edited ones.
   struct Group {
     size_t layer = 0;
     EditEffect effect = {};
-    std::vector<Edit> edits = {};  ///< that change weights: none, one, or one for each share
-    at::Tensor index = {};         // [rows], undefined when it is all of them in their order
+    std::vector<Edit> edits = {};          ///< that change weights: none, one, or one for a share
+    std::vector<int64_t> share_rows = {};  ///< of several shares with zeros; copies have equal ones
+    at::Tensor index = {};                 // [rows], undefined when it is all of them in order
     std::unique_ptr<GeneratedRows> told = {};
   };
 
@@ -78,6 +80,7 @@ class Wave {
   void make_groups_of(size_t layer, const std::vector<GeneratedRow>& rows);
   void add_group(
       Group group, const std::vector<GeneratedRow>& rows, const std::vector<int64_t>& indices);
+  LayerWeights weights_of(const Group& group) const;
   void compute();
   void run_group(const Group& group, const Rope& rope, at::Tensor& hidden);
 

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/zeros.hpp"
 #include "prune_sweep/core/job.hpp"
 #include "prune_sweep/model/checkpoint.hpp"
 #include "prune_sweep/model/model_config.hpp"
@@ -17,8 +18,8 @@
 namespace prune_sweep {
 
 /// One decoder layer. A tensor that the model does not have is undefined. Copies share their
-/// tensors. Of several layers side by side (see below) the linear weights have one dimension more,
-/// in front.
+/// tensors. Of several layers side by side the linear weights have one dimension more, in front
+/// (see below), or they are the model's and `zeros` tells the layers apart.
 struct LayerWeights {
   at::Tensor input_norm;              // [hidden]
   at::Tensor q;                       // [heads * head_dim, hidden]
@@ -29,6 +30,7 @@ struct LayerWeights {
   at::Tensor mlp_norm;                // [hidden]
   at::Tensor gate, up;                // [intermediate, hidden]
   at::Tensor down;                    // [hidden, intermediate]
+  std::vector<ShareZeros> zeros;      ///< in the linear weights, for all rows or shares of them
 };
 
 /// Weights that are multiplied by the same rows: q, k, v (and their biases) and gate, up, where
@@ -47,7 +49,7 @@ struct LinearWeight {
   const char* name;  ///< behind `model.layers.N.`
 };
 /// The linear weights in the order in which magnitudes are ranked.
-inline constexpr std::array<LinearWeight, 7> kLinearWeights{{
+inline constexpr std::array<LinearWeight, std::tuple_size_v<LayerZeros>> kLinearWeights{{
     {&LayerWeights::q, "self_attn.q_proj.weight"},
     {&LayerWeights::k, "self_attn.k_proj.weight"},
     {&LayerWeights::v, "self_attn.v_proj.weight"},

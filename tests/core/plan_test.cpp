@@ -1,6 +1,7 @@
 #include "prune_sweep/core/plan.hpp"
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <random>
@@ -207,7 +208,7 @@ TEST_CASE("single drops are grouped at little cost over one group, and in severa
   CHECK(passes == cost.layer_passes);
 }
 
-TEST_CASE("a pruned model is a group of its own, but magnitude 0 goes with the baseline") {
+TEST_CASE("magnitude 0 goes with the baseline") {
   const Plan plan = qwen3_plan(published_sweep());
   std::map<int32_t, std::vector<int32_t>> group_of;
   for (const Unit& unit : plan.units) {
@@ -216,20 +217,28 @@ TEST_CASE("a pruned model is a group of its own, but magnitude 0 goes with the b
   const int32_t magnitude_00 = 29;
   REQUIRE(plan.variants[magnitude_00].name == "magnitude-00");
   CHECK(group_of.at(0) == group_of.at(magnitude_00));
-  for (int32_t variant = 30; variant < 39; ++variant) {
-    CHECK(group_of.at(variant) == std::vector<int32_t>{variant});
-  }
 }
 
-TEST_CASE("a GPU gets several pruned models at once") {
-  PlanContext on_gpu = some_context();
-  on_gpu.device = "cuda";
-  const Plan plan = make_plan(
-      on_gpu, qwen3_shape(), published_sweep(), {choice_benchmark("mmlu", {400}, 600, 100)});
-  std::set<std::vector<int32_t>> groups;
-  for (const Unit& unit : plan.units) groups.insert(unit.variants);
-  for (const int32_t first : {30, 33, 36}) {
-    CHECK(groups.contains({first, first + 1, first + 2}));
+TEST_CASE("a GPU gets several pruned models at once, a CPU where they generate") {
+  const std::vector<BenchmarkPlan> benchmarks{
+      choice_benchmark("mmlu", {400}, 600, 100), generation_benchmark("gsm8k", 132, 800, 256)};
+  for (const std::string device : {"cpu", "cuda"}) {
+    PlanContext context = some_context();
+    context.device = device;
+    const Plan plan = make_plan(context, qwen3_shape(), published_sweep(), benchmarks);
+    std::array<std::set<std::vector<int32_t>>, 2> groups;
+    for (const Unit& unit : plan.units) {
+      groups.at(static_cast<size_t>(unit.benchmark)).insert(unit.variants);
+    }
+    CAPTURE(device);
+    for (const int32_t first : {30, 33, 36}) {
+      const std::vector<int32_t> three{first, first + 1, first + 2};
+      CHECK(groups[0].contains(three) == (device == "cuda"));
+      CHECK(groups[1].contains(three));
+    }
+    // However groups are cut: what is computed is the same.
+    const Plan one = make_plan(context, qwen3_shape(), published_sweep(), {benchmarks[1]});
+    CHECK(plan_cost(plan).layer_passes == plan_cost(one).layer_passes);
   }
 }
 

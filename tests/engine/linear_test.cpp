@@ -6,6 +6,8 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <numeric>
+#include <utility>
 
 #include "catch.hpp"
 
@@ -104,6 +106,97 @@ TEST_CASE("products of rows and weights are those of tensors") {
   }
 }
 
+TEST_CASE("shares of the rows meet the weights zeroed, each its own way, with the bits of copies") {
+  at::manual_seed(7);
+  struct Zeroed {
+    WeightZeros zeros;
+    at::Tensor copy;
+  };
+  // Everything below `magnitude`, and of what equals it what lies before the middle.
+  const auto zeroed = [](const at::Tensor& weight, uint32_t magnitude, bool by_row) {
+    const int64_t rows = weight.size(0);
+    const int64_t width = weight.size(1);
+    WeightZeros zeros{
+        static_cast<const char*>(weight.const_data_ptr()),
+        static_cast<int64_t>(weight.element_size()),
+        {}};
+    if (by_row) zeros.cuts.assign(static_cast<size_t>(rows), {magnitude, width / 2});
+    if (!by_row) zeros.cuts.push_back({magnitude, rows * width / 2});
+    const bool is_wide = weight.scalar_type() == at::kFloat;
+    const at::Tensor bits = weight.view(is_wide ? at::kInt : at::kShort)
+                                .to(at::kLong)
+                                .bitwise_and(is_wide ? 0x7fffffff : 0x7fff);
+    const at::Tensor places = by_row ? at::arange(width).expand({rows, width})
+                                     : at::arange(rows * width).view({rows, width});
+    const int64_t middle = by_row ? width / 2 : rows * width / 2;
+    const at::Tensor is_zero =
+        bits.lt(int64_t{magnitude})
+            .logical_or(bits.eq(int64_t{magnitude}).logical_and(places.lt(middle)));
+    return Zeroed{std::move(zeros), weight.masked_fill(is_zero, 0)};
+  };
+  const std::vector<std::vector<int64_t>> partitions{
+      {5}, {150}, {16, 16, 16}, {1, 70, 2}, {100, 20, 30}, {40, 200, 1}};
+  for (const Setting& setting : kSettings) {
+    if (!is_here(setting)) continue;
+    for (const std::vector<int64_t>& partition : partitions) {
+      for (const auto& [in, out] : {Widths{2, 2}, {34, 48}, {96, 130}, {256, 300}, {1024, 128}}) {
+        const int64_t rows = std::accumulate(partition.begin(), partition.end(), int64_t{0});
+        const at::Tensor x = random({rows, in}, setting.stored);
+        const at::Tensor weight = random_weight(out, in, setting.stored);
+        const at::Tensor other = random_weight(out, in, setting.stored);
+        const auto median = [](const at::Tensor& of, size_t share) {
+          const at::Tensor magnitudes = std::get<0>(of.abs().flatten().sort());
+          const at::Tensor cut =
+              magnitudes[magnitudes.numel() * static_cast<int64_t>(share + 1) / 5];
+          return of.scalar_type() == at::kFloat
+                     ? static_cast<uint32_t>(cut.view(at::kInt).item<int32_t>())
+                     : static_cast<uint32_t>(cut.view(at::kShort).item<int16_t>());
+        };
+        std::vector<Zeroed> of_weight;
+        std::vector<Zeroed> of_other;
+        for (size_t share = 0; share < partition.size(); ++share) {
+          of_weight.push_back(zeroed(weight, median(weight, share), share % 2 == 1));
+          of_other.push_back(zeroed(other, median(other, share), share % 2 == 0));
+        }
+        const auto with_zeros = [&](const at::Tensor& tensor, const std::vector<Zeroed>& zeros) {
+          std::vector<RowZeros> of_rows;
+          for (size_t share = 0; share < partition.size(); ++share) {
+            of_rows.push_back({zeros[share].zeros, partition[share]});
+          }
+          return ProductWeight(tensor, std::move(of_rows));
+        };
+        const at::Tensor none;
+        const ProductRows product_rows = taken(x, setting);
+        const at::Tensor product = at::empty({rows, out}, x.options());
+        const std::array projection{Projection{with_zeros(weight, of_weight), none, product}};
+        project(product_rows, projection);
+        ProductRows inner(setting.arithmetic);
+        gated_product(
+            product_rows, with_zeros(weight, of_weight), with_zeros(other, of_other), inner);
+        const at::Tensor eye = at::eye(out, x.options());
+        const at::Tensor gated = at::zeros({rows, out}, x.options());
+        add_product(inner, eye, gated);
+
+        int64_t first = 0;
+        for (size_t share = 0; share < partition.size(); first += partition[share++]) {
+          CAPTURE(c10::toString(setting.stored), static_cast<int>(setting.arithmetic));
+          CAPTURE(partition.size(), share, in, out);
+          const int64_t count = partition[share];
+          const ProductRows own = taken(x.narrow(0, first, count).contiguous(), setting);
+          const at::Tensor expected = at::empty({count, out}, x.options());
+          const std::array alone{Projection{of_weight[share].copy, none, expected}};
+          project(own, alone);
+          CHECK(same_bits(product.narrow(0, first, count), expected));
+          gated_product(own, of_weight[share].copy, of_other[share].copy, inner);
+          const at::Tensor gated_alone = at::zeros({count, out}, x.options());
+          add_product(inner, eye, gated_alone);
+          CHECK(same_bits(gated.narrow(0, first, count), gated_alone));
+        }
+      }
+    }
+  }
+}
+
 TEST_CASE("the gated product is what the next product takes") {
   at::manual_seed(2);
   for (const Setting& setting : kSettings) {
@@ -185,7 +278,7 @@ TEST_CASE("tiles in one thread cover the asked rows of a weight") {
   at::Tensor sums = at::zeros({70, 500});
   for_tiles_here(panels, weight, 100, 300, [&](const Tile& tile) {
     for (int64_t i = 0; i < tile.count; ++i) {
-      for (int64_t row = 0; row < panels.rows_of(tile.panel); ++row) {
+      for (int64_t row = 0; row < panels.rows_of(tile.panel).count; ++row) {
         sums[tile.panel * Panels::kRows + row][tile.first + i] =
             tile.sums[i * panels.columns(tile.panel) + row];
       }

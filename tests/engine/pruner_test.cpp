@@ -251,6 +251,49 @@ TEST_CASE("a pruned layer shares what is not pruned, and the model keeps its wei
   CHECK(edited.get({{edit, own_layer}}).q.const_data_ptr() == pruned.q.const_data_ptr());
 }
 
+TEST_CASE("what is zeroed of the model's weights is what copies have as zeros") {
+  for (const std::string dtype : {"BF16", "F32"}) {
+    const SmallModel model(two_layers(tied_values), dtype);
+    for (const at::ScalarType computed : {at::kBFloat16, at::kFloat}) {
+      const Weights loaded = model.load(computed);
+      for (const MagnitudeScope scope :
+           {MagnitudeScope::kTensor, MagnitudeScope::kRow, MagnitudeScope::kGlobal}) {
+        for (const std::string& percent : kPercents) {
+          const Variant variant = both_layers(Percent::parse(percent, "test"), scope);
+          EditedLayers copies(loaded);
+          EditedLayers zeros(loaded, /*capacity=*/10, EditedAs::kZeros);
+          const DecidedEdit edit{variant.edits[1], decided_together(variant, variant.edits[1])};
+          const LayerWeights copied = copies.get({edit});
+          const LayerWeights own = zeros.get({edit});
+          CHECK(copied.zeros.empty());
+          REQUIRE(own.zeros.size() == 1);
+          for (size_t i = 0; i < kLinearWeights.size(); ++i) {
+            CAPTURE(dtype, c10::toString(computed), static_cast<int>(scope), percent, kNames[i]);
+            const at::Tensor& weight = own.*kLinearWeights[i].member;
+            CHECK(weight.is_same(loaded.layer(1).*kLinearWeights[i].member));
+            const at::Tensor zeroed = at::empty_like(weight);
+            const WeightZeros& of_weight = (*own.zeros.front().of_layer)[i];
+            const int64_t width = weight.size(1);
+            const WeightBlock all{0, weight.size(0), 0, width};
+            if (computed == at::kFloat) {
+              of_weight.copy(
+                  weight.const_data_ptr<float>(), width, all, zeroed.data_ptr<float>(), width);
+            } else {
+              of_weight.copy(
+                  weight.const_data_ptr<c10::BFloat16>(),
+                  width,
+                  all,
+                  zeroed.data_ptr<c10::BFloat16>(),
+                  width);
+            }
+            CHECK(at::equal(zeroed, copied.*kLinearWeights[i].member));
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST_CASE("a layer that is asked for once has the same weights, and none is kept") {
   const SmallModel model(two_layers(tied_values), "BF16");
   const Weights loaded = model.load(at::kBFloat16);

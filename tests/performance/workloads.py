@@ -20,6 +20,8 @@ SWEEP = {"sweep__layers": "all", "sweep__magnitude": ",".join(map(str, LEVELS))}
 # Variants that stand for the others where each costs as much as any of its kind.
 SAMPLED_DROPS = (7, 20)
 SAMPLED_LEVEL = 50
+# Pruned models generate several at a time.
+SAMPLED_LEVELS = (30, 50, 70)
 SAMPLE = {"sweep__layers": ",".join(map(str, SAMPLED_DROPS)), "sweep__magnitude": str(SAMPLED_LEVEL)}
 NEW_TOKENS = 128
 # By number of workers, the largest makespan over the ideal one.
@@ -119,7 +121,7 @@ def gsm8k(bench):
     count = 4 if bench.quick else 16
     part = max(1, count // 4)  # of the questions, where every one is computed by itself
     scale = count / part
-    sampled = SWEEP | {"sweep__magnitude": f"0,{SAMPLED_LEVEL}"}
+    sampled = SWEEP | {"sweep__magnitude": ",".join(map(str, (0, *SAMPLED_LEVELS)))}
     values = bench.alternate({
         "prune-sweep": lambda: bench.run(sampled | gsm8k_keys(count)),
         "naive": lambda: bench.run(SAMPLE | gsm8k_keys(part), "--naive"),
@@ -129,15 +131,15 @@ def gsm8k(bench):
     })
     own = []
     for run in values["prune-sweep"]:
-        drops_s, level_s = by_kind([run])
-        own.append(drops_s + (len(LEVELS) - 1) * level_s)
+        drops_s, levels_s = by_kind([run])
+        own.append(drops_s + (len(LEVELS) - 1) / len(SAMPLED_LEVELS) * levels_s)
     naive = [of_all_variants([run], scale)[1] for run in values["naive"]]
     batches = {"hf 1": 1, "hf 8": 8, "hf all": count}
     best = min(batches, key=lambda name: median(values[name]))
     size = f"B: GSM8K, {count} questions, 39 variants, {NEW_TOKENS} new tokens"
     return [
         Row(size, "own --naive", median(naive) / median(own), "x", 5, 8, figures={"prune-sweep, s": own, "naive, s": naive},
-            note=f"Ours: baseline, drops and level {SAMPLED_LEVEL} measured, the other eight counted as that one. Naive: baseline, drops of layers "
+            note=f"Ours: baseline, drops and levels {SAMPLED_LEVELS} measured, which are a unit, the other six counted as these. Naive: baseline, drops of layers "
                  f"{SAMPLED_DROPS} and level {SAMPLED_LEVEL} on {part} of the questions measured with --naive, the rest counted as these. " + sweep_note()),
         Row(size, "transformers generate as lm-eval drives it, best batch", PASSES * median(values[best]) / median(own), "x", 10, 20,
             figures={"prune-sweep, s": own} | {f"batch {batch}, s a variant": values[name] for name, batch in batches.items()},

@@ -7,6 +7,7 @@
 #include <bit>
 #include <cstring>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <numeric>
 #include <optional>
@@ -155,35 +156,38 @@ uint32_t stored_magnitude(uint32_t magnitude, StoredType type) {
   return static_cast<uint32_t>(*std::ranges::partition_point(words, is_below));
 }
 
-/// One tensor to prune, on the CPU.
-struct Target {
-  Stretch stored;
-  at::Tensor weights;  ///< in the type that is computed in
-  at::Tensor pruned;   ///< their copy
-
-  /// Writes elements [first, first + count).
-  void apply(int64_t first, int64_t count, uint32_t cut, int64_t ties) const {
-    const Stretch part = stored.part(first, count);
-    const uint32_t stored_cut = stored_magnitude(cut, stored.type);
-    const auto copy = [&](auto stored_word, auto word) {
-      using T = decltype(word);
-      copy_with_zeros(
-          stored_word,
-          part.bytes,
-          static_cast<const T*>(weights.const_data_ptr()) + first,
-          count,
-          stored_cut,
-          ties,
-          static_cast<T*>(pruned.data_ptr()) + first);
-    };
-    const bool is_stored_wide = stored.type == StoredType::kFloat32;
-    const bool is_wide = pruned.element_size() == 4;
-    if (is_stored_wide && is_wide) return copy(uint32_t{}, uint32_t{});
-    if (is_stored_wide) return copy(uint32_t{}, uint16_t{});
-    if (is_wide) return copy(uint16_t{}, uint32_t{});
-    copy(uint16_t{}, uint16_t{});
+/// The place from which on elements stay that equal the cut's magnitude.
+int64_t first_kept(const Stretch& stretch, uint32_t stored_magnitude, int64_t ties) {
+  if (stretch.type == StoredType::kFloat32) {
+    return end_of_equal(uint32_t{}, stretch.bytes, stretch.size, stored_magnitude, ties);
   }
-};
+  return end_of_equal(uint16_t{}, stretch.bytes, stretch.size, stored_magnitude, ties);
+}
+
+ZeroCut zero_cut(const Stretch& stretch, const TensorCut& cut) {
+  const uint32_t magnitude = stored_magnitude(cut.magnitude, stretch.type);
+  return {magnitude, first_kept(stretch, magnitude, cut.ties)};
+}
+
+/// Fills `copy` with the weight [rows, width], zeroed; both on the CPU.
+void copy_zeroed(const at::Tensor& weights, const WeightZeros& zeros, const at::Tensor& copy) {
+  const auto fill = [&](auto element) {
+    using T = decltype(element);
+    const int64_t width = weights.size(1);
+    const WeightBlock all{0, weights.size(0), 0, width};
+    zeros.copy(weights.const_data_ptr<T>(), width, all, copy.data_ptr<T>(), width);
+  };
+  switch (weights.scalar_type()) {
+    case at::kFloat:
+      fill(float{});
+      break;
+    case at::kHalf:
+      fill(c10::Half{});
+      break;
+    default:
+      fill(c10::BFloat16{});
+  }
+}
 
 /// Zeroes exactly floor(P n / 100) weights of smallest magnitude of each tensor, of each output
 /// row, or of all tensors of the edited layers together.
@@ -202,36 +206,43 @@ class MagnitudePruner final : public Pruner {
     return weights_.embedding().is_cpu() ? prune_on_cpu(layer) : prune_on_device(layer);
   }
 
+  std::shared_ptr<const LayerZeros> zeros(int32_t layer) const override {
+    auto zeros = std::make_shared<LayerZeros>();
+    for_linear_weights(layer, [&](size_t linear) { (*zeros)[linear] = zeros_of(layer, linear); });
+    return zeros;
+  }
+
  private:
   Stretch stretch(int32_t layer, size_t linear) const {
     const TensorView& view = weights_.stored(layer, kLinearWeights[linear]);
     return {view.type, view.bytes.data(), view.shape[0] * view.shape[1]};
   }
 
-  LayerWeights prune_on_cpu(int32_t layer) const {
-    LayerWeights pruned = weights_.layer(layer);
+  /// Calls `work`(linear) for all of a layer, in several threads.
+  template <typename Work>
+  void for_linear_weights(int32_t layer, Work work) const {
     // The largest first, so that no thread is left with one at the end.
     std::array<size_t, kLinearWeights.size()> order{};
     std::iota(order.begin(), order.end(), size_t{0});
-    std::ranges::stable_sort(order, std::greater{}, [&](size_t linear) {
-      return (pruned.*kLinearWeights[linear].member).numel();
-    });
-    // Made here, where memory that was used once is kept, and not in the threads.
-    std::array<at::Tensor, kLinearWeights.size()> copies;
-    for (size_t linear = 0; linear < copies.size(); ++linear) {
-      copies[linear] = at::empty_like(pruned.*kLinearWeights[linear].member);
-      advise_large_pages(copies[linear].const_data_ptr(), copies[linear].nbytes());
-    }
+    std::ranges::stable_sort(
+        order, std::greater{}, [&](size_t linear) { return stretch(layer, linear).size; });
     share_tasks(std::ssize(order), 1, [&](TaskCounter& counter) {
-      for (int64_t task = 0; counter.take(task);) {
-        const size_t linear = order[static_cast<size_t>(task)];
-        const at::Tensor& weights = pruned.*kLinearWeights[linear].member;
-        prune_tensor(layer, linear, {stretch(layer, linear), weights, copies[linear]});
-      }
+      for (int64_t task = 0; counter.take(task);) work(order[static_cast<size_t>(task)]);
     });
-    for (size_t linear = 0; linear < copies.size(); ++linear) {
-      pruned.*kLinearWeights[linear].member = copies[linear];
+  }
+
+  LayerWeights prune_on_cpu(int32_t layer) const {
+    LayerWeights pruned = weights_.layer(layer);
+    // Made here, where memory that was used once is kept, and not in the threads.
+    for (const LinearWeight& linear : kLinearWeights) {
+      at::Tensor& copy = pruned.*linear.member;
+      copy = at::empty_like(copy);
+      advise_large_pages(copy.const_data_ptr(), copy.nbytes());
     }
+    for_linear_weights(layer, [&](size_t linear) {
+      const auto member = kLinearWeights[linear].member;
+      copy_zeroed(weights_.layer(layer).*member, zeros_of(layer, linear), pruned.*member);
+    });
     return pruned;
   }
 
@@ -240,9 +251,7 @@ class MagnitudePruner final : public Pruner {
   LayerWeights prune_on_device(int32_t layer) const {
     LayerWeights pruned = weights_.layer(layer);
     // Counts that are not there yet are made here, several at a time.
-    share_tasks(std::ssize(kLinearWeights), 1, [&](TaskCounter& counter) {
-      for (int64_t task = 0; counter.take(task);) cut_of(layer, static_cast<size_t>(task));
-    });
+    for_linear_weights(layer, [&](size_t linear) { cut_of(layer, linear); });
     for (size_t linear = 0; linear < kLinearWeights.size(); ++linear) {
       at::Tensor& tensor = pruned.*kLinearWeights[linear].member;
       const StoredType stored = stretch(layer, linear).type;
@@ -253,7 +262,7 @@ class MagnitudePruner final : public Pruner {
       }
       const at::Tensor weights = tensor.to(at::kCPU);
       const at::Tensor copy = at::empty_like(weights);
-      prune_tensor(layer, linear, {stretch(layer, linear), weights, copy});
+      copy_zeroed(weights, zeros_of(layer, linear), copy);
       tensor = copy.to(tensor.device());
     }
     adjoin(pruned);
@@ -287,18 +296,21 @@ class MagnitudePruner final : public Pruner {
     global_ = smallest(stretches, amount_.of(size));
   }
 
-  void prune_tensor(int32_t layer, size_t linear, const Target& target) const {
-    const int64_t size = target.stored.size;
+  WeightZeros zeros_of(int32_t layer, size_t linear) const {
+    const TensorView& view = weights_.stored(layer, kLinearWeights[linear]);
+    const Stretch all = stretch(layer, linear);
+    WeightZeros zeros{all.bytes, std::ssize(view.bytes) / all.size, {}};
     if (const std::optional<TensorCut> cut = cut_of(layer, linear)) {
-      target.apply(0, size, cut->magnitude, cut->ties);
-      return;
+      zeros.cuts.push_back(zero_cut(all, *cut));
+      return zeros;
     }
-    const int64_t step = scope_ == MagnitudeScope::kRow ? target.weights.size(1) : size;
-    for (int64_t first = 0; first < size; first += step) {
-      const Stretch part = target.stored.part(first, step);
+    const int64_t step = scope_ == MagnitudeScope::kRow ? view.shape[1] : all.size;
+    for (int64_t first = 0; first < all.size; first += step) {
+      const Stretch part = all.part(first, step);
       const Cut cut = smallest({&part, 1}, amount_.of(step));
-      target.apply(first, step, cut.magnitude, cut.ties.front());
+      zeros.cuts.push_back(zero_cut(part, {cut.magnitude, cut.ties.front()}));
     }
+    return zeros;
   }
 
   const Weights& weights_;

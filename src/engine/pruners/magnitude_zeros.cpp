@@ -2,7 +2,6 @@
 
 #include <ATen/ATen.h>
 
-#include <array>
 #include <cstring>
 
 #include "engine/lanes.hpp"
@@ -11,93 +10,38 @@ namespace prune_sweep {
 
 namespace {
 
-/// Elements that are taken together: a constant, so that the loops become vector operations.
-constexpr int64_t kBlock = 256;
-
-PRUNE_SWEEP_INLINE uint16_t magnitude_of(uint16_t word) {
-  return static_cast<uint16_t>(word & 0x7fffU);
-}
-PRUNE_SWEEP_INLINE uint32_t magnitude_of(uint32_t word) { return word & 0x7fffffffU; }
-
-template <typename Stored>
-using Block = std::array<Stored, kBlock>;
-
-/// Magnitudes of `count` words, of a whole block at most.
-template <typename Stored>
-PRUNE_SWEEP_INLINE void load_magnitudes(const char* stored, int64_t count, Block<Stored>& block) {
-  std::memcpy(block.data(), stored, sizeof(Stored) * static_cast<size_t>(count));
-  for (Stored& word : block) word = magnitude_of(word);
+template <typename Word>
+PRUNE_SWEEP_INLINE bool is_equal(const char* stored, int64_t i, Word magnitude) {
+  Word word;
+  std::memcpy(&word, stored + i * static_cast<int64_t>(sizeof word), sizeof word);
+  return static_cast<Word>(word << 1) == static_cast<Word>(magnitude << 1);
 }
 
-template <typename Stored>
-PRUNE_SWEEP_INLINE int64_t num_equal(const Block<Stored>& magnitudes, Stored cut) {
-  int32_t count = 0;
-  for (const Stored magnitude : magnitudes) count += magnitude == cut ? 1 : 0;
-  return count;
-}
-
-/// One after the other; takes the ties that it needs.
-template <typename Stored, typename T>
-PRUNE_SWEEP_INLINE void copy_in_order(
-    const Block<Stored>& magnitudes,
-    const T* from,
-    int64_t count,
-    Stored cut,
-    int64_t& ties,
-    T* to) {
-  for (int64_t i = 0; i < count; ++i) {
-    const Stored magnitude = magnitudes[static_cast<size_t>(i)];
-    const bool is_zero = magnitude < cut || (magnitude == cut && ties-- > 0);
-    to[i] = is_zero ? T{0} : from[i];
-  }
-}
-
-template <typename Stored, typename T>
-PRUNE_SWEEP_INLINE void copy_blocks(
-    Stored, const char* stored, const T* from, int64_t count, uint32_t cut, int64_t ties, T* to) {
-  const auto exact = static_cast<Stored>(cut);
-  Block<Stored> magnitudes{};
+template <typename Word>
+PRUNE_SWEEP_INLINE int64_t
+find_end(const char* stored, int64_t count, Word magnitude, int64_t num) {
+  constexpr int64_t kBlock = 256;  // a constant, so that the loop becomes vector operations
   int64_t first = 0;
-  for (; first + kBlock <= count; first += kBlock) {
-    load_magnitudes(stored + first * static_cast<int64_t>(sizeof(Stored)), kBlock, magnitudes);
-    const int64_t equal = ties > 0 ? num_equal(magnitudes, exact) : 0;
-    if (equal > ties) {
-      copy_in_order(magnitudes, from + first, kBlock, exact, ties, to + first);
-      ties = 0;
-      continue;
-    }
-    // The sign's bit is free, so one more is no overflow.
-    const auto below = static_cast<Stored>(exact + (equal > 0 ? 1 : 0));
-    ties -= equal;
-    for (int64_t i = 0; i < kBlock; ++i) {
-      // All ones where the element stays: a choice of values would become a jump.
-      const auto kept =
-          static_cast<T>(-static_cast<T>(magnitudes[static_cast<size_t>(i)] >= below));
-      to[first + i] = static_cast<T>(from[first + i] & kept);
-    }
+  for (; num > 0 && first + kBlock <= count; first += kBlock) {
+    int32_t equal = 0;
+    for (int64_t i = first; i < first + kBlock; ++i) equal += is_equal(stored, i, magnitude);
+    if (equal >= num) break;
+    num -= equal;
   }
-  load_magnitudes(stored + first * static_cast<int64_t>(sizeof(Stored)), count - first, magnitudes);
-  copy_in_order(magnitudes, from + first, count - first, exact, ties, to + first);
+  while (num > 0 && first < count) num -= is_equal(stored, first++, magnitude) ? 1 : 0;
+  return first;
 }
 
 }  // namespace
 
-#define PRUNE_SWEEP_COPY_WITH_ZEROS(Stored, T)             \
-  PRUNE_SWEEP_CLONES void copy_with_zeros(                 \
-      Stored zero,                                         \
-      const char* stored,                                  \
-      const T* from,                                       \
-      int64_t count,                                       \
-      uint32_t cut,                                        \
-      int64_t ties,                                        \
-      T* to) {                                             \
-    copy_blocks(zero, stored, from, count, cut, ties, to); \
-  }
-PRUNE_SWEEP_COPY_WITH_ZEROS(uint16_t, uint16_t)
-PRUNE_SWEEP_COPY_WITH_ZEROS(uint16_t, uint32_t)
-PRUNE_SWEEP_COPY_WITH_ZEROS(uint32_t, uint16_t)
-PRUNE_SWEEP_COPY_WITH_ZEROS(uint32_t, uint32_t)
-#undef PRUNE_SWEEP_COPY_WITH_ZEROS
+PRUNE_SWEEP_CLONES int64_t
+end_of_equal(uint16_t, const char* stored, int64_t count, uint32_t magnitude, int64_t num) {
+  return find_end(stored, count, static_cast<uint16_t>(magnitude), num);
+}
+PRUNE_SWEEP_CLONES int64_t
+end_of_equal(uint32_t, const char* stored, int64_t count, uint32_t magnitude, int64_t num) {
+  return find_end(stored, count, magnitude, num);
+}
 
 namespace plain {
 
