@@ -158,12 +158,12 @@ void Wave::compute() {
 }
 
 LayerWeights Wave::weights_of(const Group& group) const {
-  LayerWeights weights = context_.decoder.weights().layer(static_cast<int32_t>(group.layer));
-  if (group.edits.empty()) return weights;
-  if (group.share_rows.empty()) return context_.edited_layer(group.edits);
-  for (size_t i = 0; i < group.edits.size(); ++i) {
-    const LayerWeights share = context_.edited_layer({group.edits[i]});
-    weights.zeros.push_back({share.zeros.front().of_layer, group.share_rows[i]});
+  if (group.edits.empty()) {
+    return context_.decoder.weights().layer(static_cast<int32_t>(group.layer));
+  }
+  LayerWeights weights = context_.edited_layer(group.edits);
+  for (size_t i = 0; i < group.share_rows.size(); ++i) {
+    weights.zeros[i].num_rows = group.share_rows[i];
   }
   return weights;
 }

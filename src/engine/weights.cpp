@@ -108,9 +108,13 @@ void adjoin(LayerWeights& weights) {
   put_together({&LayerWeights::gate, &LayerWeights::up});
 }
 
-LayerWeights side_by_side(const std::vector<LayerWeights>& layers) {
+LayerWeights side_by_side(std::span<const LayerWeights> layers) {
   LayerWeights all = layers.front();
   if (layers.size() == 1) return all;
+  if (!all.zeros.empty()) {
+    for (const LayerWeights& layer : layers.subspan(1)) all.zeros.push_back(layer.zeros.front());
+    return all;
+  }
   const auto put = [&](const Members& members) {
     std::vector<at::Tensor> of_layers;
     for (const LayerWeights& layer : layers) {

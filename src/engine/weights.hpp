@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -40,8 +41,10 @@ at::Tensor adjoining(const std::vector<at::Tensor>& parts);
 void adjoin(LayerWeights& weights);
 
 /// Layers that differ in their linear weights alone, as one whose linear weights are [layers,
-/// outputs, inputs]: each is for an equal share of the rows. One layer stays as it is.
-LayerWeights side_by_side(const std::vector<LayerWeights>& layers);
+/// outputs, inputs]: each is for an equal share of the rows. If they differ in their zeros alone,
+/// these are what is put together, and shares are as the caller then says. One layer stays as it
+/// is.
+LayerWeights side_by_side(std::span<const LayerWeights> layers);
 
 /// A linear weight of a layer: where it is in LayerWeights and in the checkpoint.
 struct LinearWeight {

@@ -135,7 +135,14 @@ TEST_CASE("shares of the rows meet the weights zeroed, each its own way, with th
     return Zeroed{std::move(zeros), weight.masked_fill(is_zero, 0)};
   };
   const std::vector<std::vector<int64_t>> partitions{
-      {5}, {150}, {16, 16, 16}, {1, 70, 2}, {100, 20, 30}, {40, 200, 1}};
+      {5},
+      {150},
+      {16, 16, 16},
+      {9, 16, 3, 16, 1},
+      {33, 31},
+      {1, 70, 2},
+      {100, 20, 30},
+      {40, 200, 1}};
   for (const Setting& setting : kSettings) {
     if (!is_here(setting)) continue;
     for (const std::vector<int64_t>& partition : partitions) {
@@ -147,7 +154,7 @@ TEST_CASE("shares of the rows meet the weights zeroed, each its own way, with th
         const auto median = [](const at::Tensor& of, size_t share) {
           const at::Tensor magnitudes = std::get<0>(of.abs().flatten().sort());
           const at::Tensor cut =
-              magnitudes[magnitudes.numel() * static_cast<int64_t>(share + 1) / 5];
+              magnitudes[magnitudes.numel() * static_cast<int64_t>(share + 1) / 6];
           return of.scalar_type() == at::kFloat
                      ? static_cast<uint32_t>(cut.view(at::kInt).item<int32_t>())
                      : static_cast<uint32_t>(cut.view(at::kShort).item<int16_t>());

@@ -339,6 +339,22 @@ TEST_CASE("several edited layers come side by side, made of the single ones") {
   }
 }
 
+TEST_CASE("the model's layer with several sets of zeros has each as it is alone") {
+  const SmallModel model(two_layers(tied_values), "BF16");
+  const Weights loaded = model.load(at::kBFloat16);
+  EditedLayers edited(loaded, /*capacity=*/10, EditedAs::kZeros);
+  const auto edit_of = [](int64_t percent) {
+    return DecidedEdit{magnitude(1, {percent * 1'000'000}, MagnitudeScope::kTensor), {1}};
+  };
+  const std::vector<DecidedEdit> edits{edit_of(30), edit_of(80), edit_of(10)};
+  const LayerWeights all = edited.get(edits);
+  CHECK(all.q.is_same(loaded.layer(1).q));
+  REQUIRE(all.zeros.size() == edits.size());
+  for (size_t i = 0; i < edits.size(); ++i) {
+    CHECK(all.zeros[i].of_layer == edited.get({edits[i]}).zeros.front().of_layer);
+  }
+}
+
 TEST_CASE("edited layers are kept while there is room, the latest used ones longest") {
   const SmallModel model(two_layers(tied_values), "BF16");
   const Weights loaded = model.load(at::kBFloat16);
