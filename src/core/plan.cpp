@@ -1,6 +1,7 @@
 #include "prune_sweep/core/plan.hpp"
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "prune_sweep/core/check.hpp"
@@ -141,14 +142,14 @@ Plan make_plan(
   Plan plan{std::move(context), shape, std::move(variants), std::move(benchmarks), {}, {}};
   const double largest = kGroupModelPasses * shape.num_layers;
   const int64_t tokens = block_tokens(plan.context.device);
+  std::map<EditedWeights, std::vector<std::vector<int32_t>>> groups;
   for (size_t b = 0; b < plan.benchmarks.size(); ++b) {
-    const auto groups = group_variants(
-        plan.variants,
-        shape.num_layers,
-        edited_weights(plan.context.device, plan.benchmarks[b].kind),
-        static_cast<int64_t>(2 * largest),
-        num_groups);
-    for (const std::vector<int32_t>& group : groups) {
+    const EditedWeights edited = edited_weights(plan.context.device, plan.benchmarks[b].kind);
+    if (!groups.contains(edited)) {
+      groups[edited] = group_variants(
+          plan.variants, shape.num_layers, edited, static_cast<int64_t>(2 * largest), num_groups);
+    }
+    for (const std::vector<int32_t>& group : groups[edited]) {
       const double share = group_passes(plan, group) / largest;
       for (const Block block : cut_blocks(plan.benchmarks[b], tokens, share)) {
         Unit unit{static_cast<int32_t>(b), group, block.first, block.count, 0};
@@ -184,8 +185,8 @@ double unit_flops(const Plan& plan, const Unit& unit, Sharing sharing) {
 
 PlanCost plan_cost(const Plan& plan) {
   PlanCost cost;
-  // Every variant is in units of every benchmark; how groups are cut makes no difference where they
-  // share nothing, which is all in which benchmarks differ.
+  // Every variant is in units of every benchmark. Benchmarks may group pruned models differently,
+  // which hardly share passes: one of them stands for all.
   std::set<std::vector<int32_t>> groups;
   for (const Unit& unit : plan.units) {
     if (unit.benchmark == plan.units.front().benchmark) groups.insert(unit.variants);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <new>
 #include <utility>
 #include <vector>
@@ -37,5 +38,13 @@ struct CacheLineAllocator {
 
 template <typename T>
 using AlignedVector = std::vector<T, CacheLineAllocator<T>>;
+
+/// Elements from a row of `width` to the next: whole cache lines, and one more, since rows a power
+/// of two apart would meet in few sets of the cache.
+template <typename T>
+constexpr int64_t row_stride(int64_t width) {
+  constexpr auto kLine = static_cast<int64_t>(kCacheLineBytes / sizeof(T));
+  return (width + kLine - 1) / kLine * kLine + kLine;
+}
 
 }  // namespace prune_sweep

@@ -220,7 +220,10 @@ bool is_available() {
     const std::string_view isa = most != nullptr ? most : "";
     const bool is_allowed = isa.empty() || isa == "ALL" || isa == "DEFAULT" ||
                             isa.find("AMX") != std::string_view::npos;
-    return is_allowed && __builtin_cpu_supports("amx-bf16") != 0 && at::cpu::init_amx();
+    // Rows are zeroed in vector registers.
+    const bool has_both =
+        __builtin_cpu_supports("amx-bf16") != 0 && __builtin_cpu_supports("avx512bw") != 0;
+    return is_allowed && has_both && at::cpu::init_amx();
   }();
   return is;
 }

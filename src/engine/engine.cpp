@@ -231,10 +231,11 @@ struct Engine::State {
   /// edited layers get three quarters of the room at most.
   bool fits(const StreamTree& tree, std::span<const GenerationRequest> requests) const {
     const int64_t num_edited = num_kept_layers(tree);
-    const int64_t edited_bytes = backend->reads_zeros() ? 0 : num_edited * weights.edited_bytes();
     return num_edited <= edited_layers.capacity() &&
            generation_kv_bytes(*backend, tree, requests, savings.prefix) <=
-               std::max(room.max_unit_bytes - edited_bytes, room.max_unit_bytes / 4);
+               std::max(
+                   room.max_unit_bytes - edited_layers.num_bytes(num_edited),
+                   room.max_unit_bytes / 4);
   }
 
   Cut cut_of(std::span<const Variant> variants, std::span<const GenerationRequest> requests) const {
@@ -261,7 +262,7 @@ struct Engine::State {
       return work(variants, requests);
     } catch (const c10::OutOfMemoryError&) {
       if (variants.size() == 1 && requests.size() == 1) throw;
-      edited_layers.clear();
+      edited_layers.drop_copies();
     }
     const Cut halves = requests.size() > 1 ? Cut{1, 2} : Cut{2, 1};
     return work_in_parts(variants, requests, halves, hooks.should_stop, [&](auto some, auto asked) {
@@ -274,7 +275,7 @@ struct Engine::State {
       std::span<const GenerationRequest> requests,
       const Tokenizer& tokenizer) {
     return for_variants(variants, config.num_layers, [&](const StreamTree& tree) {
-      if (num_edited_layers(tree) == 0 && !backend->reads_zeros()) edited_layers.clear();
+      if (num_edited_layers(tree) == 0) edited_layers.drop_copies();
       const bool are_kept = keep_edits(tree) == KeepEdits::kYes;
       return generate_streams(
           decoder,

@@ -19,11 +19,9 @@ namespace prune_sweep {
 template <typename T, typename C>
 class TileProduct {
  public:
-  static constexpr int64_t kWeightRows = 128;
-
   explicit TileProduct(const Panels& x) : x_(&x) {}
 
-  /// Takes at most kWeightRows rows [first, first + count) of `weight` [any, width].
+  /// Takes at most kRowsOnTheLeft rows [first, first + count) of `weight` [any, width].
   void set_rows(const at::Tensor& weight, int64_t first, int64_t count) {
     count_ = count;
     const T* rows = weight.const_data_ptr<T>() + first * x_->width();
@@ -54,7 +52,7 @@ class TileProduct {
   int64_t count_ = 0;
   const C* rows_ = nullptr;
   AlignedVector<C> copied_;
-  AlignedVector<float> sums_ = AlignedVector<float>(kWeightRows * Panels::kRows);
+  AlignedVector<float> sums_ = AlignedVector<float>(kRowsOnTheLeft * Panels::kRows);
 };
 
 /// Products of few rows, all of one share whose weights are as they are, with blocks of weights.
@@ -64,12 +62,12 @@ class FewRows {
   static constexpr int64_t kRowsAtOnce = Panels::kRows;
 
   FewRows(const ProductRows& x, std::span<const Share> shares)
-      : panels_(x, std::array{RowRange{shares.front().rows}}) {}
+      : panels_(x, std::array{shares.front().rows}) {}
 
   int64_t num_rows() const { return panels_.size() * kRowsAtOnce; }
 
   static int64_t most_weight_rows(int64_t /*width*/, int64_t /*num_weights*/) {
-    return TileProduct<T, C>::kWeightRows;
+    return kRowsOnTheLeft;
   }
 
   /// What one thread works with.
@@ -89,29 +87,16 @@ class FewRows {
     /// Calls on_sums for at most kRowsAtOnce rows from row `row` of the share on.
     template <typename OnSums>
     void multiply(int64_t row, const OnSums& on_sums) {
-      const int64_t panel = row / kRowsAtOnce;
-      const auto& [first_row, rows] = rows_.rows_of(panel);
-      for (size_t i = 0; i < num_weights_; ++i) {
-        turn_tile(
-            products_[i].sums(panel),
-            rows_.columns(panel),
-            rows,
-            block_.count,
-            sums_of(i),
-            kStride);
-      }
-      on_sums(Sums{block_, first_row, rows, kStride, sums_of(0), sums_of(1)});
+      const std::span products(products_.data(), num_weights_);
+      turned_.give(block_, rows_, row / kRowsAtOnce, products, on_sums);
     }
 
    private:
-    static constexpr int64_t kStride = TileProduct<T, C>::kWeightRows;
-    float* sums_of(size_t weight) { return sums_.data() + weight * (sums_.size() / 2); }
-
     const Panels& rows_;
     ProductTasks::Block block_{};
     size_t num_weights_ = 0;
     std::vector<TileProduct<T, C>> products_;  // [weights]
-    AlignedVector<float> sums_ = AlignedVector<float>(2 * kRowsAtOnce * kStride);
+    TurnedSums turned_;
   };
 
  private:

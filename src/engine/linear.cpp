@@ -159,8 +159,8 @@ void for_tiles_here(
   with_tile_types(weight.scalar_type(), x.arithmetic(), [&](auto stored, auto multiplied) {
     using Product = TileProduct<decltype(stored), decltype(multiplied)>;
     Product product(x);
-    for (int64_t block = first; block < first + count; block += Product::kWeightRows) {
-      const int64_t rows = std::min(Product::kWeightRows, first + count - block);
+    for (int64_t block = first; block < first + count; block += kRowsOnTheLeft) {
+      const int64_t rows = std::min(kRowsOnTheLeft, first + count - block);
       product.set_rows(weight, block, rows);
       for (int64_t panel = 0; panel < x.size(); ++panel) {
         on_tile({block, rows, panel, product.sums(panel)});

@@ -83,8 +83,7 @@ class ManyRows {
       const T* rows = all + range.first * width;
       if (const WeightZeros* const zeros = zeros_of(weight, share_)) {
         zeroed_.resize(static_cast<size_t>(kPanel * width));
-        const WeightBlock block{range.first, range.count, 0, width};
-        zeros->copy(all, width, block, zeroed_.data(), width);
+        zeros->copy(all, width, range, zeroed_.data(), width);
         rows = zeroed_.data();
       }
       const int64_t columns = columns_of_panel(range.count);

@@ -40,12 +40,6 @@ void pack_panel(
     tiles::Word* to,
     int64_t columns);
 
-/// Consecutive rows of a matrix.
-struct RowRange {
-  int64_t first;
-  int64_t count;
-};
-
 /// Rows of a matrix.
 class Panels {
  public:

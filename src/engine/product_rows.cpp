@@ -7,6 +7,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "engine/aligned_vector.hpp"
 #include "engine/kernel_loops.hpp"
 #include "engine/lanes.hpp"
 #include "engine/team.hpp"
@@ -29,9 +30,8 @@ PRUNE_SWEEP_CLONES void widen(const BFloat16* row, int64_t width, float* to) {
 void ProductRows::reshape(int64_t rows, int64_t width) {
   rows_ = rows;
   width_ = width;
-  // Whole cache lines, and one more: rows a power of two apart would meet in few sets of the cache.
-  constexpr int64_t kLine = 32;
-  stride_ = (width + kLine - 1) / kLine * kLine + kLine;
+  with_multiplied_type(
+      arithmetic_, [&](auto zero) { stride_ = row_stride<decltype(zero)>(width); });
   const auto type = arithmetic_ == tiles::Arithmetic::kBfloat16 ? at::kBFloat16 : at::kFloat;
   // A product of rows from anywhere on may read as many behind them.
   const int64_t needed = (rows + tiles::padded_rows(1)) * stride_;

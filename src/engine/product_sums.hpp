@@ -10,8 +10,10 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
+#include "engine/aligned_vector.hpp"
 #include "engine/linear.hpp"
 #include "engine/panels.hpp"
 #include "engine/product_tasks.hpp"
@@ -43,6 +45,40 @@ struct Sums {
   const float* of_second;
 
   SumsShape shape() const { return {num_rows, part.count, stride}; }
+};
+
+/// Rows of a block at most where weights are on the left.
+inline constexpr int64_t kRowsOnTheLeft = 128;
+
+/// Sums of products with weights on the left, turned for who takes Sums.
+class TurnedSums {
+ public:
+  /// Calls on_sums for a panel and a block; `products`, one of each weight, have sums(panel)
+  /// [block.count][columns of the panel].
+  template <typename Product, typename OnSums>
+  void give(
+      const ProductTasks::Block& block,
+      const Panels& panels,
+      int64_t panel,
+      std::span<Product> products,
+      const OnSums& on_sums) {
+    const auto& [first_row, num_rows] = panels.rows_of(panel);
+    for (size_t i = 0; i < products.size(); ++i) {
+      turn_tile(
+          products[i].sums(panel),
+          panels.columns(panel),
+          num_rows,
+          block.count,
+          of(i),
+          kRowsOnTheLeft);
+    }
+    on_sums(Sums{block, first_row, num_rows, kRowsOnTheLeft, of(0), of(1)});
+  }
+
+ private:
+  float* of(size_t weight) { return sums_.data() + weight * (sums_.size() / 2); }
+
+  AlignedVector<float> sums_ = AlignedVector<float>(2 * Panels::kRows * kRowsOnTheLeft);
 };
 
 }  // namespace prune_sweep

@@ -32,7 +32,12 @@ EditedLayers::EditedLayers(const Weights& weights, std::optional<int64_t> capaci
           std::max<int64_t>(weights.num_layers(), kRoomBytes / weights.edited_bytes()))),
       as_(as) {}
 
-void EditedLayers::clear() {
+int64_t EditedLayers::num_bytes(int64_t num_layers) const {
+  return as_ == EditedAs::kZeros ? 0 : num_layers * weights_.edited_bytes();
+}
+
+void EditedLayers::drop_copies() {
+  if (as_ == EditedAs::kZeros) return;
   entries_.clear();
   num_kept_ = 0;
 }
@@ -90,7 +95,7 @@ LayerWeights EditedLayers::get(const std::vector<DecidedEdit>& edits) {
 }
 
 LayerWeights EditedLayers::get_once(const std::vector<DecidedEdit>& edits) {
-  clear();
+  drop_copies();
   std::vector<LayerWeights> layers;
   for (const DecidedEdit& edit : edits) layers.push_back(make(edit));
   return side_by_side(layers);

@@ -81,7 +81,10 @@ class EditedLayers {
       EditedAs as = EditedAs::kCopies);
 
   int64_t capacity() const { return capacity_; }
-  void clear();
+  /// What so many kept layers take; zeros, hardly anything, count as nothing.
+  int64_t num_bytes(int64_t num_layers) const;
+  /// Gives that memory back.
+  void drop_copies();
 
   /// Weights of a layer under an edit; under several, side by side. These are kept beside the
   /// single ones.

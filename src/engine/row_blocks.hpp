@@ -6,6 +6,12 @@
 
 namespace prune_sweep {
 
+/// Consecutive rows.
+struct RowRange {
+  int64_t first;
+  int64_t count;
+};
+
 /// Blocks begin at multiples of this, so that none is a few rows more than some.
 inline constexpr int64_t kRowsOfPanel = 64;
 

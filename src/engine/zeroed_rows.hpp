@@ -21,13 +21,11 @@ namespace prune_sweep {
 template <typename T, typename C>
 class ZeroedBlock {
  public:
-  static constexpr int64_t kWeightRows = 128;
-
   explicit ZeroedBlock(const Panels& x) : x_(&x) {
-    sums_.resize(static_cast<size_t>(x.size() * kWeightRows * Panels::kRows));
+    sums_.resize(static_cast<size_t>(x.size() * kRowsOnTheLeft * Panels::kRows));
   }
 
-  /// Sums of at most kWeightRows rows [first, first + count) of `weight` [any, width] and all
+  /// Sums of at most kRowsOnTheLeft rows [first, first + count) of `weight` [any, width] and all
   /// panels, `zeros` being those of each.
   void multiply(
       const at::Tensor& weight,
@@ -36,31 +34,30 @@ class ZeroedBlock {
       std::span<const WeightZeros* const> zeros) {
     const T* const elements = weight.const_data_ptr<T>();
     for (int64_t row = 0; row < count; row += kRows) {
-      const int64_t num_rows = std::min(kRows, count - row);
-      const WeightBlock rows{first + row, num_rows, 0, x_->width()};
-      std::vector<tiles::ZeroedProduct> together;
+      const RowRange rows{first + row, std::min(kRows, count - row)};
+      together_.clear();
       for (int64_t panel = 0; panel < x_->size(); ++panel) {
         const WeightZeros& of_panel = *zeros[static_cast<size_t>(panel)];
         const std::optional<uint32_t> least = least_kept(elements, rows, of_panel);
-        if (!least || num_rows < kRows) {
+        if (!least || rows.count < kRows) {
           multiply_copy(elements, rows, panel, of_panel, sums_of(panel, row));
           continue;
         }
         const int64_t columns = x_->columns(panel);
         for (int64_t column = 0; column < columns; column += kRows) {
-          together.push_back(
+          together_.push_back(
               {static_cast<uint16_t>(*least),
                {x_->panel(panel) + column, columns},
                {sums_of(panel, row) + column, columns}});
         }
       }
-      multiply_together(elements + rows.first_row * x_->width(), together);
+      multiply_together(elements + rows.first * x_->width(), together_);
     }
   }
 
   /// [count][columns of the panel]
   const float* sums(int64_t panel) const {
-    return sums_.data() + panel * kWeightRows * Panels::kRows;
+    return sums_.data() + panel * kRowsOnTheLeft * Panels::kRows;
   }
 
  private:
@@ -68,17 +65,17 @@ class ZeroedBlock {
   static constexpr int64_t kRows = tiles::ZeroedProduct::kRegister;
 
   float* sums_of(int64_t panel, int64_t row) {
-    return sums_.data() + panel * kWeightRows * Panels::kRows + row * x_->columns(panel);
+    return sums_.data() + panel * kRowsOnTheLeft * Panels::kRows + row * x_->columns(panel);
   }
 
   /// Where these rows can be zeroed on their way into the registers.
   std::optional<uint32_t> least_kept(
-      const T* elements, const WeightBlock& rows, const WeightZeros& zeros) const {
+      const T* elements, RowRange rows, const WeightZeros& zeros) const {
     const bool is_possible = std::is_same_v<T, c10::BFloat16> && std::is_same_v<T, C> &&
                              reinterpret_cast<const char*>(elements) == zeros.stored &&
                              tiles::most_zeroed_products(x_->width()) > 0;
     if (!is_possible) return std::nullopt;
-    return zeros.least_kept(x_->width(), rows.first_row, rows.num_rows);
+    return zeros.least_kept(x_->width(), rows);
   }
 
   void multiply_together(const T* rows, std::span<const tiles::ZeroedProduct> products) const {
@@ -93,15 +90,8 @@ class ZeroedBlock {
   }
 
   void multiply_copy(
-      const T* elements,
-      const WeightBlock& rows,
-      int64_t panel,
-      const WeightZeros& zeros,
-      float* sums) {
-    // Whole cache lines, and one more: rows a power of two apart would meet in few sets of the
-    // cache.
-    constexpr auto kLine = static_cast<int64_t>(kCacheLineBytes / sizeof(C));
-    const int64_t stride = (x_->width() + kLine - 1) / kLine * kLine + kLine;
+      const T* elements, RowRange rows, int64_t panel, const WeightZeros& zeros, float* sums) {
+    const int64_t stride = row_stride<C>(x_->width());
     zeroed_.resize(static_cast<size_t>(kRows * stride));
     zeros.copy(elements, x_->width(), rows, zeroed_.data(), stride);
     const C* left = nullptr;
@@ -113,7 +103,7 @@ class ZeroedBlock {
     }
     const int64_t columns = x_->columns(panel);
     tiles::multiply(
-        {{rows.num_rows, columns, x_->width()},
+        {{rows.count, columns, x_->width()},
          {left, stride},
          {x_->panel(panel), columns},
          {sums, columns},
@@ -121,9 +111,10 @@ class ZeroedBlock {
   }
 
   const Panels* x_;
+  std::vector<tiles::ZeroedProduct> together_;
   AlignedVector<T> zeroed_;
   AlignedVector<C> widened_;
-  AlignedVector<float> sums_;  // [panels][kWeightRows * Panels::kRows]
+  AlignedVector<float> sums_;  // [panels][kRowsOnTheLeft * Panels::kRows]
 };
 
 /// Products of few rows with blocks of weights.
@@ -143,7 +134,7 @@ class ZeroedRows {
   int64_t num_rows() const { return 1; }
 
   static int64_t most_weight_rows(int64_t /*width*/, int64_t /*num_weights*/) {
-    return ZeroedBlock<T, C>::kWeightRows;
+    return kRowsOnTheLeft;
   }
 
   class Worker {
@@ -164,30 +155,18 @@ class ZeroedRows {
     /// Calls on_sums for all rows, panel by panel.
     template <typename OnSums>
     void multiply(int64_t /*row*/, const OnSums& on_sums) {
+      const std::span products(products_.data(), num_weights_);
       for (int64_t panel = 0; panel < all_.panels_.size(); ++panel) {
-        const auto& [first_row, rows] = all_.panels_.rows_of(panel);
-        for (size_t i = 0; i < num_weights_; ++i) {
-          turn_tile(
-              products_[i].sums(panel),
-              all_.panels_.columns(panel),
-              rows,
-              block_.count,
-              sums_of(i),
-              kStride);
-        }
-        on_sums(Sums{block_, first_row, rows, kStride, sums_of(0), sums_of(1)});
+        turned_.give(block_, all_.panels_, panel, products, on_sums);
       }
     }
 
    private:
-    static constexpr int64_t kStride = ZeroedBlock<T, C>::kWeightRows;
-    float* sums_of(size_t weight) { return sums_.data() + weight * (sums_.size() / 2); }
-
     const ZeroedRows& all_;
     ProductTasks::Block block_{};
     size_t num_weights_ = 0;
     std::vector<ZeroedBlock<T, C>> products_;  // [weights]
-    AlignedVector<float> sums_ = AlignedVector<float>(2 * Panels::kRows * kStride);
+    TurnedSums turned_;
   };
 
  private:

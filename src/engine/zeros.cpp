@@ -75,26 +75,25 @@ template <bool kAreSame, typename Stored, typename Word>
 PRUNE_SWEEP_INLINE void copy_block(
     const Source<Stored, Word>& source,
     const std::vector<ZeroCut>& cuts,
-    const WeightBlock& block,
+    RowRange rows,
     Word* to,
     int64_t to_stride) {
   const bool is_one = cuts.size() == 1;
-  for (int64_t i = 0; i < block.num_rows; ++i, to += to_stride) {
-    const int64_t row = block.first_row + i;
+  for (int64_t row = rows.first; row < rows.first + rows.count; ++row, to += to_stride) {
     const ZeroCut& cut = cuts[is_one ? 0 : static_cast<size_t>(row)];
-    const int64_t first = row * source.width + block.first_column;
-    const int64_t place = is_one ? first : block.first_column;
+    const int64_t first = row * source.width;
+    const int64_t place = is_one ? first : 0;
     const char* const stored = source.stored + first * static_cast<int64_t>(sizeof(Stored));
     const Word* const from = source.words + first;
     // Up to here what equals the cut's magnitude is zeroed. The sign's bit is free, so one more is
     // no overflow.
-    const int64_t end = std::clamp<int64_t>(cut.first_kept - place, 0, block.num_columns);
+    const int64_t end = std::clamp<int64_t>(cut.first_kept - place, 0, source.width);
     const auto least = static_cast<Stored>(cut.magnitude);
     copy_above<kAreSame>(stored, from, end, static_cast<Stored>(least + 1), to);
     copy_above<kAreSame>(
         stored + end * static_cast<int64_t>(sizeof(Stored)),
         from + end,
-        block.num_columns - end,
+        source.width - end,
         least,
         to + end);
   }
@@ -104,13 +103,13 @@ PRUNE_SWEEP_INLINE void copy_block(
   PRUNE_SWEEP_CLONES void copy_zeroed(                                  \
       const Source<Stored, Word>& source,                               \
       const std::vector<ZeroCut>& cuts,                                 \
-      const WeightBlock& block,                                         \
+      RowRange rows,                                                    \
       Word* to,                                                         \
       int64_t to_stride) {                                              \
     if (reinterpret_cast<const char*>(source.words) == source.stored) { \
-      copy_block<true>(source, cuts, block, to, to_stride);             \
+      copy_block<true>(source, cuts, rows, to, to_stride);              \
     } else {                                                            \
-      copy_block<false>(source, cuts, block, to, to_stride);            \
+      copy_block<false>(source, cuts, rows, to, to_stride);             \
     }                                                                   \
   }
 PRUNE_SWEEP_COPY_BLOCK(uint16_t, uint16_t)
@@ -121,30 +120,28 @@ PRUNE_SWEEP_COPY_BLOCK(uint32_t, uint32_t)
 
 }  // namespace
 
-std::optional<uint32_t> WeightZeros::least_kept(
-    int64_t width, int64_t first_row, int64_t num_rows) const {
+std::optional<uint32_t> WeightZeros::least_kept(int64_t width, RowRange rows) const {
   if (cuts.size() != 1) return std::nullopt;
   const auto& [magnitude, first_kept] = cuts.front();
-  if (first_row * width >= first_kept) return magnitude;
-  if ((first_row + num_rows) * width <= first_kept) return magnitude + 1;
+  if (rows.first * width >= first_kept) return magnitude;
+  if ((rows.first + rows.count) * width <= first_kept) return magnitude + 1;
   return std::nullopt;
 }
 
 template <typename T>
 void WeightZeros::copy(
-    const T* weight, int64_t width, const WeightBlock& block, T* to, int64_t to_stride) const {
+    const T* weight, int64_t width, RowRange rows, T* to, int64_t to_stride) const {
   using Word = std::conditional_t<sizeof(T) == 2, uint16_t, uint32_t>;
   const auto copy_of = [&](auto word) {
     const Source<decltype(word), Word> source{stored, reinterpret_cast<const Word*>(weight), width};
-    copy_zeroed(source, cuts, block, reinterpret_cast<Word*>(to), to_stride);
+    copy_zeroed(source, cuts, rows, reinterpret_cast<Word*>(to), to_stride);
   };
   if (stored_bytes == 2) return copy_of(uint16_t{});
   copy_of(uint32_t{});
 }
 template void WeightZeros::copy(
-    const c10::BFloat16*, int64_t, const WeightBlock&, c10::BFloat16*, int64_t) const;
-template void WeightZeros::copy(
-    const c10::Half*, int64_t, const WeightBlock&, c10::Half*, int64_t) const;
-template void WeightZeros::copy(const float*, int64_t, const WeightBlock&, float*, int64_t) const;
+    const c10::BFloat16*, int64_t, RowRange, c10::BFloat16*, int64_t) const;
+template void WeightZeros::copy(const c10::Half*, int64_t, RowRange, c10::Half*, int64_t) const;
+template void WeightZeros::copy(const float*, int64_t, RowRange, float*, int64_t) const;
 
 }  // namespace prune_sweep

@@ -10,6 +10,8 @@
 #include <optional>
 #include <vector>
 
+#include "engine/row_blocks.hpp"
+
 namespace prune_sweep {
 
 /// Where magnitudes are cut. They are the stored bits without the sign, which order elements as |w|
@@ -17,14 +19,6 @@ namespace prune_sweep {
 struct ZeroCut {
   uint32_t magnitude = 0;  ///< what is smaller is zeroed
   int64_t first_kept = 0;  ///< of those that equal it: the place from which on they are not
-};
-
-/// Some rows and columns of a weight.
-struct WeightBlock {
-  int64_t first_row;
-  int64_t num_rows;
-  int64_t first_column;
-  int64_t num_columns;
 };
 
 /// What is zeroed of a weight [rows, width].
@@ -36,13 +30,12 @@ struct WeightZeros {
   std::vector<ZeroCut> cuts;
 
   /// The least magnitude that stays, where it is the same for all elements of these rows.
-  std::optional<uint32_t> least_kept(int64_t width, int64_t first_row, int64_t num_rows) const;
+  std::optional<uint32_t> least_kept(int64_t width, RowRange rows) const;
 
-  /// A block of the weight, zeroed. `weight` is all of it, in the type that is computed in; rows of
+  /// Rows of the weight, zeroed. `weight` is all of it, in the type that is computed in; rows of
   /// `to` are `to_stride` elements apart.
   template <typename T>
-  void copy(
-      const T* weight, int64_t width, const WeightBlock& block, T* to, int64_t to_stride) const;
+  void copy(const T* weight, int64_t width, RowRange rows, T* to, int64_t to_stride) const;
 };
 
 /// Of a layer's linear weights, by kLinearWeights.

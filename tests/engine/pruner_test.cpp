@@ -274,7 +274,7 @@ TEST_CASE("what is zeroed of the model's weights is what copies have as zeros") 
             const at::Tensor zeroed = at::empty_like(weight);
             const WeightZeros& of_weight = (*own.zeros.front().of_layer)[i];
             const int64_t width = weight.size(1);
-            const WeightBlock all{0, weight.size(0), 0, width};
+            const RowRange all{0, weight.size(0)};
             if (computed == at::kFloat) {
               of_weight.copy(
                   weight.const_data_ptr<float>(), width, all, zeroed.data_ptr<float>(), width);

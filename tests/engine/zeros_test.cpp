@@ -71,7 +71,7 @@ void check_rows() {
         std::vector<T> to(static_cast<size_t>(count * stride));
         std::vector<T> rows(size);
         std::memcpy(rows.data(), from.data(), size * sizeof(T));
-        zeros.copy(rows.data(), width, {first, count, 0, width}, to.data(), stride);
+        zeros.copy(rows.data(), width, {first, count}, to.data(), stride);
         std::vector<Word> copied;
         for (int64_t row = 0; row < count; ++row) {
           std::vector<Word> words(static_cast<size_t>(width));

@@ -174,8 +174,7 @@ void copy_zeroed(const at::Tensor& weights, const WeightZeros& zeros, const at::
   const auto fill = [&](auto element) {
     using T = decltype(element);
     const int64_t width = weights.size(1);
-    const WeightBlock all{0, weights.size(0), 0, width};
-    zeros.copy(weights.const_data_ptr<T>(), width, all, copy.data_ptr<T>(), width);
+    zeros.copy(weights.const_data_ptr<T>(), width, {0, weights.size(0)}, copy.data_ptr<T>(), width);
   };
   switch (weights.scalar_type()) {
     case at::kFloat:
