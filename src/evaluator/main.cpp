@@ -1,7 +1,6 @@
 /// prune-sweep-evaluator: the program that computes. `serve` is a supervisor's child and takes
 /// leases over the socket that it inherits; `score` answers JSON Lines; `export` writes a variant;
 /// `rate` measures products.
-#include <malloc.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -14,6 +13,7 @@
 #include <utility>
 
 #include "evaluator/faults.hpp"
+#include "evaluator/kept_memory.hpp"
 #include "prune_sweep/core/check.hpp"
 #include "prune_sweep/core/clock.hpp"
 #include "prune_sweep/core/cores.hpp"
@@ -158,14 +158,6 @@ int print_rate(const char* dtype, const char* hidden, const char* intermediate) 
       measure_flops_per_s(
           parse_dtype(dtype, "rate"), std::atol(hidden), std::atol(intermediate), cores.usable));
   return 0;
-}
-
-/// Memory that was used once stays ours: large tensors come and go with every layer, and the system
-/// would clear each page anew.
-void keep_memory() {
-  constexpr int kMost = 1 << 30;
-  ::mallopt(M_MMAP_THRESHOLD, kMost);
-  ::mallopt(M_TRIM_THRESHOLD, kMost);
 }
 
 int main_function(int argc, char** argv) {

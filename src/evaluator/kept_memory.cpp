@@ -1,0 +1,44 @@
+#include "evaluator/kept_memory.hpp"
+
+#include <c10/core/CPUAllocator.h>
+#include <malloc.h>
+
+#include <cstdint>
+#include <cstdlib>
+
+namespace prune_sweep {
+
+namespace {
+
+/// Tensors at cache lines, in memory of malloc() that is aligned here. posix_memalign() of glibc
+/// before 2.38 takes a freed place only if there is more room than it needs: when something small
+/// has taken what was left behind a tensor, a new place is made for every later one of its size.
+class TensorMemory final : public c10::Allocator {
+ public:
+  at::DataPtr allocate(size_t num_bytes) override {
+    constexpr uintptr_t kCacheLineBytes = 64;
+    const at::Device cpu(at::kCPU);
+    if (num_bytes == 0) return {nullptr, cpu};
+    void* const memory = std::malloc(num_bytes + kCacheLineBytes - 1);
+    TORCH_CHECK_WITH(
+        OutOfMemoryError, memory != nullptr, "no memory for a tensor of ", num_bytes, " bytes");
+    const auto address = reinterpret_cast<uintptr_t>(memory);
+    const uintptr_t aligned = (address + kCacheLineBytes - 1) / kCacheLineBytes * kCacheLineBytes;
+    return {reinterpret_cast<void*>(aligned), memory, &std::free, cpu};
+  }
+  void copy_data(void* to, const void* from, size_t num_bytes) const override {
+    default_copy_data(to, from, num_bytes);
+  }
+};
+
+}  // namespace
+
+void keep_memory() {
+  constexpr int kMost = 1 << 30;
+  ::mallopt(M_MMAP_THRESHOLD, kMost);
+  ::mallopt(M_TRIM_THRESHOLD, kMost);
+  static TensorMemory memory;
+  c10::SetCPUAllocator(&memory, /*priority=*/1);
+}
+
+}  // namespace prune_sweep
