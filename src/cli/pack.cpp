@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <ctime>
 
+#include "cli/git_commit.hpp"
 #include "cli/options.hpp"
 #include "cli/run_files.hpp"
 #include "prune_sweep/archive/archive.hpp"

@@ -7,6 +7,7 @@
 #include <functional>
 #include <optional>
 
+#include "cli/git_commit.hpp"
 #include "prune_sweep/core/check.hpp"
 #include "prune_sweep/sweep/slurm.hpp"
 
