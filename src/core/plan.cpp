@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <map>
-#include <set>
 
 #include "prune_sweep/core/check.hpp"
 #include "prune_sweep/core/digest.hpp"
@@ -185,13 +184,18 @@ double unit_flops(const Plan& plan, const Unit& unit, Sharing sharing) {
 
 PlanCost plan_cost(const Plan& plan) {
   PlanCost cost;
-  // Every variant is in units of every benchmark. Benchmarks may group pruned models differently,
-  // which hardly share passes: one of them stands for all.
-  std::set<std::vector<int32_t>> groups;
+  // Benchmarks may group variants differently, so what a question costs is an average.
+  std::map<std::vector<int32_t>, double> passes_of_group;
+  int64_t num_questions = 0;
   for (const Unit& unit : plan.units) {
-    if (unit.benchmark == plan.units.front().benchmark) groups.insert(unit.variants);
+    const auto [group, is_new] = passes_of_group.try_emplace(unit.variants);
+    if (is_new) group->second = group_passes(plan, unit.variants);
+    cost.layer_passes += group->second * unit.num_questions;
   }
-  for (const std::vector<int32_t>& group : groups) cost.layer_passes += group_passes(plan, group);
+  for (const BenchmarkPlan& benchmark : plan.benchmarks) {
+    num_questions += std::ssize(benchmark.questions);
+  }
+  if (num_questions > 0) cost.layer_passes /= static_cast<double>(num_questions);
   for (const Variant& variant : plan.variants) {
     cost.layer_passes_alone += count_passes_alone(variant, plan.shape.num_layers).layers();
   }

@@ -242,6 +242,22 @@ TEST_CASE("a GPU gets several pruned models at once, a CPU where they generate")
   }
 }
 
+TEST_CASE("layer passes are those of a question on average, however benchmarks group variants") {
+  std::vector<Variant> variants = published_sweep();
+  for (const std::string percent : {"30", "50", "70"}) {
+    const std::string edits = "14-27 magnitude " + percent;
+    variants.push_back({percent, parse_edits(edits, 28, MagnitudeScope::kTensor, "test")});
+  }
+  const Plan plan = qwen3_plan(variants);
+  double passes = 0;
+  for (const Unit& unit : plan.units) {
+    const Passes of_unit = brute_force_passes(plan, unit, Sharing::kAll);
+    passes += (of_unit.attention + of_unit.mlp) / 2 * unit.num_questions;
+  }
+  constexpr double kQuestions = 10 + 14 + 16 + 1 + 154 + 132;
+  CHECK(plan_cost(plan).layer_passes == passes / kQuestions);
+}
+
 TEST_CASE("a copy of the baseline is computed by itself, under a key of its own") {
   std::vector<Variant> variants = published_sweep();
   const auto keys_before = variant_keys(qwen3_plan(variants));

@@ -88,7 +88,7 @@ Plan make_plan(
 
 /// What the work costs with and without sharing, exact in sublayer passes and tokens.
 struct PlanCost {
-  double layer_passes = 0;           ///< summed over the variant groups, per question
+  double layer_passes = 0;           ///< of all variants, per question on average
   double layer_passes_alone = 0;     ///< every variant by itself
   int64_t prompt_tokens = 0;         ///< of one variant, every prompt whole
   int64_t shared_prompt_tokens = 0;  ///< of one variant on average, common prefixes once per unit
