@@ -13,7 +13,7 @@ std::unique_ptr<Backend> make_backend(
     const Savings& savings,
     int64_t row_block,
     const std::function<void()>& on_progress) {
-  if (operations == Operations::kFastest && TileBackend::can_compute(weights)) {
+  if (operations == Operations::kFastest && TileBackend::can_compute(config, weights)) {
     return std::make_unique<TileBackend>(config, weights, row_block, on_progress);
   }
   const bool has_kernels = weights.embedding().is_cuda() && operations == Operations::kFastest &&

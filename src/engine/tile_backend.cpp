@@ -33,9 +33,18 @@ ProductWeight weight_of(
 
 }  // namespace
 
-bool TileBackend::can_compute(const Weights& weights) {
+bool TileBackend::can_compute(const ModelConfig& config, const Weights& weights) {
   const at::Tensor& like = weights.embedding();
-  return like.is_cpu() && tiles::arithmetic_of(like.scalar_type()) != tiles::Arithmetic::kNone;
+  if (!like.is_cpu()) return false;
+  switch (tiles::arithmetic_of(like.scalar_type())) {
+    case tiles::Arithmetic::kNone:
+      return false;
+    case tiles::Arithmetic::kBfloat16:
+      return config.hidden % 2 == 0 && config.intermediate % 2 == 0;  // heads are even
+    case tiles::Arithmetic::kFloat32:
+      return true;
+  }
+  return false;
 }
 
 TileBackend::TileBackend(

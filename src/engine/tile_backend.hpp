@@ -14,10 +14,11 @@ namespace prune_sweep {
 /// A row's results have the same bits whatever the other rows are.
 class TileBackend final : public Backend {
  public:
-  /// Whether this CPU and this libtorch have products for the weights' type.
-  static bool can_compute(const Weights& weights);
+  /// Whether this CPU and this libtorch have products for the weights' type and for rows as wide as
+  /// the model's: not for an odd number of bfloat16.
+  static bool can_compute(const ModelConfig& config, const Weights& weights);
 
-  /// Precondition: can_compute(weights).
+  /// Precondition: can_compute(config, weights).
   TileBackend(
       const ModelConfig& config,
       const Weights& weights,

@@ -290,3 +290,29 @@ TEST_CASE("a unit that memory does not suffice for is taken in parts, with the s
   failures_left = 1000;
   CHECK_THROWS_AS(engine.generate(variants, generated, tokenizer), c10::OutOfMemoryError);
 }
+
+TEST_CASE("rows of an odd number of elements are computed, if need be by plain operations") {
+  const RandomModel model({.hidden = 49, .intermediate = 81}, "BF16");
+  const Tokenizer tokenizer = Tokenizer::read(model.path());
+  const LoglikRequest scored{random_ids(20, 1), {{7}, {8, 9}}};
+  const GenerationRequest generated{random_ids(33, 2), 6, {}};
+  const std::vector<Variant> variants = all_variants();
+  for (const DType dtype : {DType::kBfloat16, DType::kFloat32}) {
+    EngineSettings settings{dtype, DeviceKind::kCpu, 1};
+    Engine fastest(model.path(), settings);
+    settings.operations = Operations::kPlain;
+    Engine plain(model.path(), settings);
+    const auto scores = fastest.loglik(variants, {&scored, 1});
+    const auto expected = plain.loglik(variants, {&scored, 1});
+    const auto answers = fastest.generate(variants, {&generated, 1}, tokenizer);
+    for (size_t v = 0; v < variants.size(); ++v) {
+      CAPTURE(variants[v].name, name(dtype));
+      for (size_t i = 0; i < 2; ++i) {
+        CHECK(
+            std::abs(scores[v][0][i].loglik - expected[v][0][i].loglik) <
+            (dtype == DType::kFloat32 ? 1e-3 : 0.05));
+      }
+      CHECK(answers[v][0].ids.size() == 6);
+    }
+  }
+}
