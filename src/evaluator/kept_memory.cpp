@@ -16,18 +16,28 @@ namespace {
 class TensorMemory final : public c10::Allocator {
  public:
   at::DataPtr allocate(size_t num_bytes) override {
-    constexpr uintptr_t kCacheLineBytes = 64;
     const at::Device cpu(at::kCPU);
     if (num_bytes == 0) return {nullptr, cpu};
-    void* const memory = std::malloc(num_bytes + kCacheLineBytes - 1);
+    void* const memory = std::malloc(num_bytes + sizeof(void*) + kCacheLineBytes - 1);
     TORCH_CHECK_WITH(
         OutOfMemoryError, memory != nullptr, "no memory for a tensor of ", num_bytes, " bytes");
-    const auto address = reinterpret_cast<uintptr_t>(memory);
-    const uintptr_t aligned = (address + kCacheLineBytes - 1) / kCacheLineBytes * kCacheLineBytes;
-    return {reinterpret_cast<void*>(aligned), memory, &std::free, cpu};
+    const uintptr_t behind = reinterpret_cast<uintptr_t>(memory) + sizeof(void*);
+    const uintptr_t aligned = (behind + kCacheLineBytes - 1) / kCacheLineBytes * kCacheLineBytes;
+    void** const data = reinterpret_cast<void**>(aligned);
+    data[-1] = memory;
+    return {data, data, &free_data, cpu};
   }
+  at::DeleterFnPtr raw_deleter() const override { return &free_data; }
   void copy_data(void* to, const void* from, size_t num_bytes) const override {
     default_copy_data(to, from, num_bytes);
+  }
+
+ private:
+  static constexpr uintptr_t kCacheLineBytes = 64;
+
+  /// What malloc() gave stands before the data.
+  static void free_data(void* data) {
+    if (data != nullptr) std::free(static_cast<void**>(data)[-1]);
   }
 };
 

@@ -34,3 +34,12 @@ TEST_CASE("tensors for which there is no memory are refused as such") {
   keep_memory();
   CHECK_THROWS_AS(at::empty({int64_t{1} << 52}, at::kByte), c10::OutOfMemoryError);
 }
+
+TEST_CASE("libtorch gets memory without a tensor, too, and gives it back") {
+  keep_memory();
+  c10::Allocator& allocator = *at::getCPUAllocator();
+  void* const memory = allocator.raw_allocate(1000);
+  CHECK(reinterpret_cast<uintptr_t>(memory) % 64 == 0);
+  allocator.raw_deallocate(memory);
+  allocator.raw_deallocate(allocator.raw_allocate(0));
+}
