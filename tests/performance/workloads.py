@@ -73,15 +73,11 @@ def mmlu(bench):
         "naive": lambda: [bench.run(SAMPLE | mmlu_keys(s, count), "--naive") for s in subjects],
         "hf 1": lambda: sum(harness(bench, f"mmlu_{s}", count, 1) for s in subjects),
         "hf 8": lambda: sum(harness(bench, f"mmlu_{s}", count, 8) for s in subjects),
-        "linear": lambda: bench.peer("linear"),
     })
     runs = values["prune-sweep"]
     own = {"drops": [by_kind(r)[0] for r in runs], "all": [sum(by_kind(r)) for r in runs]}
     naive = {"drops": [of_all_variants(r)[0] for r in values["naive"]], "all": [of_all_variants(r)[1] for r in values["naive"]]}
     best_batch = min(("hf 1", "hf 8"), key=lambda name: median(values[name]))
-    peak = [value["peak_gflops"] for value in values["linear"]]
-    # What a long product of these shapes reaches in turn, weighted by their share of the work.
-    rate = [1e-9 * sum(run.flops for run in r) / sum(run.busy_s for run in r) for r in runs]
     size = f"A: MMLU, {len(subjects)} x {count} questions"
     sampled = (f"naive: baseline, drops of layers {SAMPLED_DROPS} and level {SAMPLED_LEVEL} measured with --naive, the other variants "
                "counted as these, by layers. ")
@@ -93,11 +89,6 @@ def mmlu(bench):
         Row(f"{size}, 39 variants", "lm-eval hf, best of batch 1 and 8", PASSES * median(values[best_batch]) / median(own["all"]), "x", 15, 22,
             figures={"prune-sweep, s": own["all"], "batch 1, s a variant": values["hf 1"], "batch 8, s a variant": values["hf 8"]},
             note=f"hf: the unedited model measured, times {PASSES:g}."),
-        Row("useful FLOP/s of prefill in A", "at::linear's best", 100 * median(rate) / median(peak), "%", 75, 85,
-            figures={"prune-sweep, GFLOP/s": rate, "at::linear, GFLOP/s": peak}
-            | {f"at::linear {name}": [v["gflops"][name] for v in values["linear"]] for name in values["linear"][0]["gflops"]},
-            note="FLOPs of the plan over all the time of the units, edits of weights, attention and head included; at::linear: the best of "
-                 "the model's shapes at 1024 and 2048 rows."),
         memory_row("A", runs),
     ]
     phases = {}
@@ -108,6 +99,23 @@ def mmlu(bench):
     if phases:
         rows[0].note += " Time by phase in the last round, s: " + ", ".join(f"{name[:-2]} {seconds:.1f}" for name, seconds in phases.items()) + "."
     return rows
+
+
+def rate(bench):
+    """FLOP/s of A's units, by subject, and of products alone before and after each: a machine's speed changes while A runs."""
+    subjects = SUBJECTS[:1] if bench.quick else SUBJECTS
+    peaks = [bench.peer("linear")["peak_gflops"]]
+    rates, shares = [], []
+    for subject in subjects * bench.repeat:
+        run = bench.run(SWEEP | mmlu_keys(subject, 8 if bench.quick else 25))
+        peaks.append(bench.peer("linear")["peak_gflops"])
+        rates.append(1e-9 * run.flops / run.busy_s)
+        shares.append(100 * rates[-1] / (sum(peaks[-2:]) / 2))
+    return [Row(
+        "useful FLOP/s of prefill in A, subject by subject", "at::linear's best, before and after", median(shares), "%", 75, 85,
+        figures={"share, %": shares, "prune-sweep, GFLOP/s": rates, "at::linear, GFLOP/s": peaks},
+        note="FLOPs of the plan over all the time of the units, edits of weights, attention and head included; at::linear: the best of the model's "
+             "shapes at 1024 and 2048 rows, the mean of before and after a subject.")]
 
 
 def memory_row(workload, runs):
@@ -273,6 +281,6 @@ def makespan(bench):
 
 
 WORKLOADS = {
-    "mmlu": mmlu, "gsm8k": gsm8k, "prefill": prefill, "ranks": ranks, "master": master, "start": start, "linearity": linearity, "makespan": makespan,
+    "mmlu": mmlu, "rate": rate, "gsm8k": gsm8k, "prefill": prefill, "ranks": ranks, "master": master, "start": start, "linearity": linearity, "makespan": makespan,
     "demo": demo,
 }
