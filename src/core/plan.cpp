@@ -186,16 +186,11 @@ PlanCost plan_cost(const Plan& plan) {
   PlanCost cost;
   // Benchmarks may group variants differently, so what a question costs is an average.
   std::map<std::vector<int32_t>, double> passes_of_group;
-  int64_t num_questions = 0;
   for (const Unit& unit : plan.units) {
     const auto [group, is_new] = passes_of_group.try_emplace(unit.variants);
     if (is_new) group->second = group_passes(plan, unit.variants);
     cost.layer_passes += group->second * unit.num_questions;
   }
-  for (const BenchmarkPlan& benchmark : plan.benchmarks) {
-    num_questions += std::ssize(benchmark.questions);
-  }
-  if (num_questions > 0) cost.layer_passes /= static_cast<double>(num_questions);
   for (const Variant& variant : plan.variants) {
     cost.layer_passes_alone += count_passes_alone(variant, plan.shape.num_layers).layers();
   }
@@ -207,11 +202,14 @@ PlanCost plan_cost(const Plan& plan) {
         prompt_work(benchmark, block, Sharing::kAll).tokens * std::ssize(unit.variants);
   }
   if (!plan.variants.empty()) cost.shared_prompt_tokens = shared_tokens / std::ssize(plan.variants);
+  int64_t num_questions = 0;
   for (const BenchmarkPlan& benchmark : plan.benchmarks) {
+    num_questions += std::ssize(benchmark.questions);
     for (const QuestionInfo& question : benchmark.questions) {
       cost.prompt_tokens += question.prompt_tokens;
     }
   }
+  if (num_questions > 0) cost.layer_passes /= static_cast<double>(num_questions);
   for (const Unit& unit : plan.units) {
     cost.flops += unit_flops(plan, unit, Sharing::kAll);
     cost.flops_alone += unit_flops(plan, unit, Sharing::kNone);

@@ -1,6 +1,7 @@
 #include "evaluator/kept_memory.hpp"
 
 #include <c10/core/CPUAllocator.h>
+#include <c10/core/alignment.h>
 #include <malloc.h>
 
 #include <cstdint>
@@ -10,19 +11,20 @@ namespace prune_sweep {
 
 namespace {
 
-/// Tensors at cache lines, in memory of malloc() that is aligned here. posix_memalign() of glibc
-/// before 2.38 takes a freed place only if there is more room than it needs: when something small
-/// has taken what was left behind a tensor, a new place is made for every later one of its size.
+/// Tensors aligned as libtorch aligns them, but in memory of malloc() and here. posix_memalign() of
+/// glibc before 2.38 takes a freed place only if there is more room than it needs: when something
+/// small has taken what was left behind a tensor, a new place is made for every later one of its
+/// size.
 class TensorMemory final : public c10::Allocator {
  public:
   at::DataPtr allocate(size_t num_bytes) override {
     const at::Device cpu(at::kCPU);
     if (num_bytes == 0) return {nullptr, cpu};
-    void* const memory = std::malloc(num_bytes + sizeof(void*) + kCacheLineBytes - 1);
+    void* const memory = std::malloc(num_bytes + sizeof(void*) + c10::gAlignment - 1);
     TORCH_CHECK_WITH(
         OutOfMemoryError, memory != nullptr, "no memory for a tensor of ", num_bytes, " bytes");
     const uintptr_t behind = reinterpret_cast<uintptr_t>(memory) + sizeof(void*);
-    const uintptr_t aligned = (behind + kCacheLineBytes - 1) / kCacheLineBytes * kCacheLineBytes;
+    const uintptr_t aligned = (behind + c10::gAlignment - 1) / c10::gAlignment * c10::gAlignment;
     void** const data = reinterpret_cast<void**>(aligned);
     data[-1] = memory;
     return {data, data, &free_data, cpu};
@@ -33,8 +35,6 @@ class TensorMemory final : public c10::Allocator {
   }
 
  private:
-  static constexpr uintptr_t kCacheLineBytes = 64;
-
   /// What malloc() gave stands before the data.
   static void free_data(void* data) {
     if (data != nullptr) std::free(static_cast<void**>(data)[-1]);

@@ -64,10 +64,14 @@ def sweep_note():
             "with it. Start-up (loading libraries and weights) is not counted on either side.")
 
 
+def subjects_and_count(bench):
+    """The subjects of A and the questions of each."""
+    return (SUBJECTS[:1], 8) if bench.quick else (SUBJECTS, 25)
+
+
 def mmlu(bench):
     """A: MMLU, three subjects, 39 variants."""
-    count = 8 if bench.quick else 25
-    subjects = SUBJECTS[:1] if bench.quick else SUBJECTS
+    subjects, count = subjects_and_count(bench)
     values = bench.alternate({
         "prune-sweep": lambda: [bench.run(SWEEP | mmlu_keys(s, count)) for s in subjects],
         "naive": lambda: [bench.run(SAMPLE | mmlu_keys(s, count), "--naive") for s in subjects],
@@ -103,11 +107,11 @@ def mmlu(bench):
 
 def rate(bench):
     """FLOP/s of A's units, by subject, and of products alone before and after each: a machine's speed changes while A runs."""
-    subjects = SUBJECTS[:1] if bench.quick else SUBJECTS
+    subjects, count = subjects_and_count(bench)
     peaks = [bench.peer("linear")["peak_gflops"]]
     rates, shares = [], []
     for subject in subjects * bench.repeat:
-        run = bench.run(SWEEP | mmlu_keys(subject, 8 if bench.quick else 25))
+        run = bench.run(SWEEP | mmlu_keys(subject, count))
         peaks.append(bench.peer("linear")["peak_gflops"])
         rates.append(1e-9 * run.flops / run.busy_s)
         shares.append(100 * rates[-1] / (sum(peaks[-2:]) / 2))
