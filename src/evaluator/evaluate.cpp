@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "evaluator/requests.hpp"
 #include "prune_sweep/benchmarks/repetition.hpp"
 #include "prune_sweep/core/check.hpp"
 #include "prune_sweep/core/clock.hpp"
@@ -42,14 +43,6 @@ Inputs inputs_of(const Setup& setup) {
   return inputs;
 }
 
-const Question& question_at(const Benchmark& benchmark, int32_t index) {
-  const auto questions = benchmark.questions();
-  if (index < 0 || static_cast<size_t>(index) >= questions.size()) {
-    throw Error(ExitStatus::kInternal, "lease", "names a question that is not there");
-  }
-  return questions[static_cast<size_t>(index)];
-}
-
 uint8_t greedy_mask(const std::vector<ContinuationScore>& scores) {
   uint8_t mask = 0;
   for (size_t choice = 0; choice < scores.size() && choice < 8; ++choice) {
@@ -58,28 +51,24 @@ uint8_t greedy_mask(const std::vector<ContinuationScore>& scores) {
   return mask;
 }
 
-/// The request under `key`, made when it is first asked for. There is room for those of all
-/// questions that benchmarks have.
-template <typename Asked, typename Make>
-const auto& ask(Asked& asked, const typename Asked::key_type& key, Make make) {
-  constexpr size_t kMostRequests = 1 << 15;
-  const auto found = asked.find(key);
-  if (found != asked.end()) return found->second;
-  if (asked.size() >= kMostRequests) asked.clear();
-  return asked.emplace(key, make()).first->second;
-}
-
 }  // namespace
 
 Evaluator::Evaluator(const Setup& setup, EngineHooks hooks)
-    : started_s_(monotonic_s()), inputs_(inputs_of(setup)), device_(setup.device) {
+    : started_s_(monotonic_s()),
+      inputs_(inputs_of(setup)),
+      device_(setup.device),
+      requests_(std::make_unique<Requests>(inputs_)) {
   const DeviceKind device = parse_device(device_, "setup");
+  // A CPU has its threads for computing.
+  if (device != DeviceKind::kCpu) requests_->make_ahead();
   engine_ = std::make_unique<Engine>(
       inputs_.job.model.path,
       EngineSettings{inputs_.job.model.dtype, device, setup.num_threads, setup.savings},
       std::move(hooks));
   load_s_ = monotonic_s() - started_s_;
 }
+
+Evaluator::~Evaluator() = default;
 
 Ready Evaluator::ready() const { return {host_name(), device_, Engine::torch_version(), load_s_}; }
 
@@ -112,45 +101,11 @@ Result Evaluator::evaluate(const Lease& lease) {
   return result;
 }
 
-LoglikRequest Evaluator::loglik_request(const Benchmark& benchmark, int32_t question) {
-  return ask(asked_loglik_, {&benchmark, question}, [&] {
-    const Tokenizer& tokenizer = inputs_.tokenizer;
-    const Question& asked = question_at(benchmark, question);
-    LoglikRequest request{tokenizer.encode(asked.prompt), {}};
-    for (const std::string& choice : asked.choices) {
-      request.continuations.push_back(
-          continuation_ids(tokenizer, asked.prompt, request.context.size(), choice));
-    }
-    return request;
-  });
-}
-
-GenerationRequest Evaluator::generation_request(const Benchmark& benchmark, int32_t question) {
-  return ask(asked_generation_, {&benchmark, question}, [&] {
-    const Tokenizer& tokenizer = inputs_.tokenizer;
-    const Question& asked = question_at(benchmark, question);
-    GenerationRequest request{
-        tokenizer.encode(asked.prompt),
-        inputs_.job.benchmarks.front().max_new_tokens,
-        benchmark.stop_strings(),
-        {}};
-    if (!asked.solution.empty()) {
-      request.solution =
-          continuation_ids(tokenizer, asked.prompt, request.prompt.size(), asked.solution);
-    }
-    return request;
-  });
-}
-
 std::vector<Record> Evaluator::score_choices(
     const Benchmark& benchmark,
     std::span<const Variant> variants,
     std::span<const int32_t> questions) {
-  std::vector<LoglikRequest> requests;
-  for (const int32_t index : questions) {
-    requests.push_back(loglik_request(benchmark, index));
-  }
-  const auto scores = engine_->loglik(variants, requests);
+  const auto scores = engine_->loglik(variants, requests_->loglik(benchmark, questions));
   std::vector<Record> records;
   for (size_t variant = 0; variant < variants.size(); ++variant) {
     for (size_t i = 0; i < questions.size(); ++i) {
@@ -169,11 +124,8 @@ std::vector<Record> Evaluator::generate_answers(
     const Benchmark& benchmark,
     std::span<const Variant> variants,
     std::span<const int32_t> questions) {
-  std::vector<GenerationRequest> requests;
-  for (const int32_t index : questions) {
-    requests.push_back(generation_request(benchmark, index));
-  }
-  const auto answers = engine_->generate(variants, requests, inputs_.tokenizer);
+  const auto answers =
+      engine_->generate(variants, requests_->generation(benchmark, questions), inputs_.tokenizer);
   std::vector<Record> records;
   for (size_t variant = 0; variant < variants.size(); ++variant) {
     for (size_t i = 0; i < answers[variant].size(); ++i) {

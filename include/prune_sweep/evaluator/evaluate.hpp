@@ -3,10 +3,8 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <span>
-#include <utility>
 #include <vector>
 
 #include "prune_sweep/engine/engine.hpp"
@@ -15,11 +13,14 @@
 
 namespace prune_sweep {
 
+class Requests;
+
 class Evaluator {
  public:
   /// Reads the job's model and data. Throws Error (kBadInput) when this host's data are not those
   /// of the setup.
   Evaluator(const Setup& setup, EngineHooks hooks);
+  ~Evaluator();
 
   Ready ready() const;
 
@@ -37,20 +38,12 @@ class Evaluator {
       std::span<const Variant> variants,
       std::span<const int32_t> questions);
 
-  LoglikRequest loglik_request(const Benchmark& benchmark, int32_t question);
-  GenerationRequest generation_request(const Benchmark& benchmark, int32_t question);
-
-  /// Requests of questions that were asked before: units of other variants ask them again.
-  template <typename Request>
-  using Asked = std::map<std::pair<const Benchmark*, int32_t>, Request>;
-
   double started_s_;
   Inputs inputs_;
   std::string device_;  // "cpu" or "cuda"
+  std::unique_ptr<Requests> requests_;
   std::unique_ptr<Engine> engine_;
   double load_s_ = 0;
-  Asked<LoglikRequest> asked_loglik_;
-  Asked<GenerationRequest> asked_generation_;
 };
 
 }  // namespace prune_sweep
