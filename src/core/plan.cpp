@@ -13,12 +13,8 @@ namespace prune_sweep {
 namespace {
 
 /// Changes when the engine's arithmetic changes: records of another engine are other records.
-constexpr std::string_view kEngineVersion = "5";
+constexpr std::string_view kEngineVersion = "6";
 
-/// Largest group of variants, in passes through the whole model: four and a half make four groups
-/// of 28 single drops, which cost 6 % more layer passes than one group (431 to 406) and spread
-/// over the workers.
-constexpr double kGroupModelPasses = 4.5;
 /// How much longer than others the blocks of a group may be that has fewer layer passes.
 constexpr double kMostTokensMore = 2;
 /// Tokens of a question block that are not in its common prefix, new ones among them. On a CPU with
@@ -33,6 +29,14 @@ int64_t block_tokens(std::string_view device) { return device == "cpu" ? 4096 : 
 EditedWeights edited_weights(std::string_view device, BenchmarkKind kind) {
   const bool is_apart = device == "cpu" && kind != BenchmarkKind::kGeneration;
   return is_apart ? EditedWeights::kByThemselves : EditedWeights::kSideBySide;
+}
+
+/// Largest group of variants, in passes through the whole model: four and a half make four groups
+/// of 28 single drops, which cost 6 % more layer passes than one group (431 to 406) and spread over
+/// the workers. Questions with choices take a GPU milliseconds, and between two units it waits for
+/// some: fifteen make one group of 28 drops, and one of nine levels.
+double largest_group(std::string_view device, BenchmarkKind kind) {
+  return device == "cpu" || kind == BenchmarkKind::kGeneration ? 4.5 : 15;
 }
 
 std::vector<Variant> pick(const Plan& plan, const std::vector<int32_t>& indices) {
@@ -139,16 +143,21 @@ Plan make_plan(
     std::vector<BenchmarkPlan> benchmarks,
     int32_t num_groups) {
   Plan plan{std::move(context), shape, std::move(variants), std::move(benchmarks), {}, {}};
-  const double largest = kGroupModelPasses * shape.num_layers;
-  const int64_t tokens = block_tokens(plan.context.device);
-  std::map<EditedWeights, std::vector<std::vector<int32_t>>> groups;
+  const std::string& device = plan.context.device;
+  const int64_t tokens = block_tokens(device);
+  std::map<BenchmarkKind, std::vector<std::vector<int32_t>>> groups;
   for (size_t b = 0; b < plan.benchmarks.size(); ++b) {
-    const EditedWeights edited = edited_weights(plan.context.device, plan.benchmarks[b].kind);
-    if (!groups.contains(edited)) {
-      groups[edited] = group_variants(
-          plan.variants, shape.num_layers, edited, static_cast<int64_t>(2 * largest), num_groups);
+    const BenchmarkKind kind = plan.benchmarks[b].kind;
+    const double largest = largest_group(device, kind) * shape.num_layers;
+    if (!groups.contains(kind)) {
+      groups[kind] = group_variants(
+          plan.variants,
+          shape.num_layers,
+          edited_weights(device, kind),
+          static_cast<int64_t>(2 * largest),
+          num_groups);
     }
-    for (const std::vector<int32_t>& group : groups[edited]) {
+    for (const std::vector<int32_t>& group : groups[kind]) {
       const double share = group_passes(plan, group) / largest;
       for (const Block block : cut_blocks(plan.benchmarks[b], tokens, share)) {
         Unit unit{static_cast<int32_t>(b), group, block.first, block.count, 0};
