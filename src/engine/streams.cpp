@@ -49,7 +49,9 @@ class StreamRun {
     uses_left_.assign(hidden_.size(), 0);
     for (const Branch& branch : branches) ++uses_left_[static_cast<size_t>(branch.from)];
     std::vector<at::Tensor> after(branches.size());
-    // Edited weights are made for one edit after the other, unless they go side by side.
+    // Edited weights are made for one edit after the other, unless they go side by side; some at a
+    // time, so that they are the same ones for any number of rows.
+    constexpr int64_t kMostEdits = 3;
     std::vector<int64_t> side_by_side;
     for (const auto& group : group_by_edit(branches, [](const Branch& b) { return b.edit; })) {
       const bool is_one_of_many = decoder_.backend().is_queued() && group.size() == 1 &&
@@ -57,10 +59,10 @@ class StreamRun {
       if (is_one_of_many) {
         side_by_side.push_back(group.front());
       } else {
-        run_group(layer, group, after);
+        run_group(layer, group, num_together(), after);
       }
     }
-    run_group(layer, side_by_side, after);
+    run_group(layer, side_by_side, std::min(num_together(), kMostEdits), after);
     hidden_ = std::move(after);
   }
 
@@ -73,8 +75,12 @@ class StreamRun {
 
   /// Fills `after` for branches with the same edit, or each with an edit of its own that changes
   /// weights.
-  void run_group(size_t layer, std::span<const int64_t> group, std::vector<at::Tensor>& after) {
-    const auto together = static_cast<size_t>(num_together());
+  void run_group(
+      size_t layer,
+      std::span<const int64_t> group,
+      int64_t num_together,
+      std::vector<at::Tensor>& after) {
+    const auto together = static_cast<size_t>(num_together);
     for (size_t first = 0; first < group.size(); first += together) {
       const size_t count = std::min(together, group.size() - first);
       run_branches(layer, group.subspan(first, count), after);
@@ -146,21 +152,21 @@ class StreamRun {
     }
   }
 
-  /// The states that branches start from, one behind the other.
+  /// The states that branches start from, one behind the other: theirs to change, unless they are
+  /// only read.
   at::Tensor take_states(size_t layer, std::span<const int64_t> branches, bool are_only_read) {
-    const bool is_one = branches.size() == 1;
     std::vector<at::Tensor> states;
+    bool are_theirs = true;
     for (const int64_t branch : branches) {
       const auto from = static_cast<size_t>(tree_.levels[layer][static_cast<size_t>(branch)].from);
-      states.push_back(take_state(from, are_only_read || !is_one));
+      const bool is_last_use = --uses_left_[from] == 0;
+      states.push_back(is_last_use ? std::exchange(hidden_[from], {}) : hidden_[from]);
+      are_theirs = are_theirs && is_last_use;
     }
-    return is_one ? states.front() : at::cat(states);
-  }
-
-  /// The state that a branch starts from: its own to change, unless it is only read.
-  at::Tensor take_state(size_t from, bool is_only_read) {
-    if (--uses_left_[from] == 0) return std::exchange(hidden_[from], {});
-    return is_only_read ? hidden_[from] : hidden_[from].clone();
+    // They lie so when they went through the layer before together.
+    const at::Tensor as_they_lie = adjoining(states);
+    if (!as_they_lie.defined()) return at::cat(states);
+    return are_theirs || are_only_read ? as_they_lie : as_they_lie.clone();
   }
 
   Decoder& decoder_;
