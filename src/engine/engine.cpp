@@ -312,6 +312,21 @@ struct Engine::State {
     });
   }
 
+  /// What a device loads when it is first used, it loads now: two prompts that share half of their
+  /// tokens, or as many as the model takes.
+  void warm_up() {
+    const int64_t length = std::clamp<int64_t>(config.max_positions - 1, 1, 1024);
+    const std::vector<Variant> unedited(1);
+    std::vector<LoglikRequest> requests(
+        2, {std::vector<int32_t>(static_cast<size_t>(length), 0), {{0}}});
+    std::fill(
+        requests.back().context.begin() + length / 2,
+        requests.back().context.end(),
+        config.vocab_size - 1);
+    score(unedited, requests);
+    clock.take();
+  }
+
   std::optional<c10::Stream> stream;
   ModelConfig config;
   Savings savings;
@@ -330,7 +345,10 @@ Engine::Engine(
   const at::Device device = find_device(settings.device);
   const std::optional<c10::Stream> stream = make_stream(device);
   const Session session(stream);
-  state_ = std::make_unique<State>(model_dir, settings, std::move(hooks), device, stream);
+  // Nobody is told of progress before there is work.
+  state_ = std::make_unique<State>(model_dir, settings, EngineHooks(), device, stream);
+  if (!device.is_cpu()) state_->warm_up();
+  state_->hooks = std::move(hooks);
 }
 
 Engine::~Engine() = default;
