@@ -15,6 +15,8 @@ namespace {
 /// Without a kernel that takes rows of logits as they are, they are made in blocks of this size.
 constexpr int64_t kIdBlock = 16384;
 constexpr int64_t kRowsAtOnce = 1024;
+/// A device has another kernel for almost every number of rows, and loads it when it is first used.
+constexpr int64_t kRowStep = 128;
 
 constexpr double kLowest = -std::numeric_limits<double>::infinity();
 
@@ -27,6 +29,12 @@ std::vector<float> floats_to_host(const at::Tensor& values) {
   const at::Tensor on_cpu = values.to(at::kCPU, at::kFloat);
   const float* begin = on_cpu.const_data_ptr<float>();
   return {begin, begin + on_cpu.numel()};
+}
+
+/// With rows of zeros behind them, so that their number is a multiple of kRowStep.
+at::Tensor with_whole_steps(const at::Tensor& hidden) {
+  const int64_t more = (kRowStep - hidden.size(0) % kRowStep) % kRowStep;
+  return more == 0 ? hidden : at::constant_pad_nd(hidden, {0, 0, 0, more});
 }
 
 /// [rows, ids], float32, of products that are exact: `x` and `head` are already rounded.
@@ -110,8 +118,8 @@ std::vector<LmHead::Score> PlainHead::score(
       const at::Tensor values = logits.index({row_index, column.clamp(0, logits.size(1) - 1)});
       target_logits = at::where(is_here, values, target_logits);
     };
-    const RowStates states =
-        scan(hidden.narrow(0, begin, end - begin), LogitsUse::kTotal, keep_targets);
+    const at::Tensor rows_here = with_whole_steps(hidden.narrow(0, begin, end - begin));
+    const RowStates states = scan(rows_here, LogitsUse::kTotal, keep_targets);
     const std::vector<float> logprobs =
         floats_to_host(target_logits - states.log_total().index_select(0, row_index));
     const std::vector<int32_t> top_ids = to_host(states.top_id.index_select(0, row_index));
