@@ -47,6 +47,13 @@ class Backend {
   /// hidden += MLP(RMSNorm(hidden)).
   virtual void add_mlp(const LayerWeights& weights, at::Tensor& hidden) = 0;  // [rows, hidden]
 
+  /// Both, one after the other.
+  virtual void add_attention_and_mlp(
+      const LayerWeights& weights, at::Tensor& hidden, const at::Tensor& attended) {
+    add_attention(weights, hidden, attended);
+    add_mlp(weights, hidden);
+  }
+
   /// For the prompts of a unit whose variants are `tree`; `wanted_rows` see Queries. `packed` must
   /// outlive it.
   virtual std::unique_ptr<UnitKv> make_kv(

@@ -53,11 +53,9 @@ void Decoder::run_layer(
     at::Tensor& hidden,
     const Rope& rope,
     const Attend& attend) {
-  if (effect.keeps_attention) {
-    const RotatedRows rows{hidden, rope};
-    backend_.add_attention(weights, hidden, attend(backend_.make_qkv(weights, rows, rows)));
-  }
-  if (effect.keeps_mlp) backend_.add_mlp(weights, hidden);
+  const RotatedRows rows{hidden, rope};
+  add_sublayers(
+      weights, effect, hidden, [&] { return attend(backend_.make_qkv(weights, rows, rows)); });
 }
 
 at::Tensor Decoder::run_last_layer(
@@ -69,12 +67,22 @@ at::Tensor Decoder::run_last_layer(
     const Attend& attend) {
   const at::Tensor index = indices_on(hidden.device(), wanted.rows);
   at::Tensor rows = hidden.index_select(0, index);
-  if (effect.keeps_attention) {
-    const Qkv qkv = backend_.make_qkv(weights, {hidden, rope}, {rows, wanted.rope});
-    backend_.add_attention(weights, rows, attend(qkv));
-  }
-  if (effect.keeps_mlp) backend_.add_mlp(weights, rows);
+  add_sublayers(weights, effect, rows, [&] {
+    return attend(backend_.make_qkv(weights, {hidden, rope}, {rows, wanted.rope}));
+  });
   return rows;
+}
+
+template <typename Attended>
+void Decoder::add_sublayers(
+    const LayerWeights& weights, const EditEffect& effect, at::Tensor& hidden, Attended attended) {
+  if (effect.keeps_attention && effect.keeps_mlp) {
+    backend_.add_attention_and_mlp(weights, hidden, attended());
+  } else if (effect.keeps_attention) {
+    backend_.add_attention(weights, hidden, attended());
+  } else if (effect.keeps_mlp) {
+    backend_.add_mlp(weights, hidden);
+  }
 }
 
 EditEffect effect_of(const std::optional<Edit>& edit) {

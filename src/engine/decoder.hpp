@@ -66,6 +66,11 @@ class Decoder {
   Backend& backend() const { return backend_; }
 
  private:
+  /// Adds what the edit keeps; attended() => [rows, heads * head_dim].
+  template <typename Attended>
+  void add_sublayers(
+      const LayerWeights& weights, const EditEffect& effect, at::Tensor& hidden, Attended attended);
+
   const ModelConfig& config_;
   const Weights& weights_;
   Backend& backend_;

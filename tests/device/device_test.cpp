@@ -58,6 +58,10 @@ TEST_CASE("kernels on the device give what libtorch's operations give") {
       const at::Tensor x = random({rows, 1024}, type);
       const RowNorm norm{random({1024}, type), 1e-6};
       CHECK(is_close(ops.rms_norm(x, norm), plain_ops.rms_norm(x, norm)));
+      const at::Tensor added = random({rows, 1024}, type);
+      const at::Tensor sum = x.clone();
+      CHECK(is_close(ops.add_and_norm(sum, added, norm), plain_ops.rms_norm(x + added, norm)));
+      CHECK(at::equal(sum, x + added));
 
       const at::Tensor heads = x.view({rows, 8, 128});
       const at::Tensor angles = random({rows, 64}, at::kFloat);

@@ -38,6 +38,15 @@ TEST_CASE("the kernels' RMSNorm is that of plain operations") {
       const at::Tensor x = at::randn({5, n}).to(type);
       const RowNorm norm{at::randn({n}).to(type), 1e-6};
       CHECK(is_close(kKernels.rms_norm(x, norm), kPlain.rms_norm(x, norm)));
+
+      const at::Tensor added = at::randn({5, n}).to(type);
+      const at::Tensor sum = x.clone();
+      const at::Tensor normed = kKernels.add_and_norm(sum, added, norm);
+      CHECK(at::equal(sum, x + added));
+      CHECK(is_close(normed, kPlain.rms_norm(sum, norm)));
+      const at::Tensor apart = at::stack({x, x}, 1).select(1, 0);  // rows that lie apart
+      CHECK(at::equal(kKernels.add_and_norm(apart, added, norm), normed));
+      CHECK(at::equal(apart, sum));
     }
   }
 }

@@ -23,8 +23,12 @@ inline const char* rms_norm(ElementType type, const NormTask& task, void*) {
     using T = decltype(zero);
     const auto* weights = static_cast<const T*>(task.weight);
     for (int64_t row = 0; row < task.rows; ++row) {
-      const T* from = static_cast<const T*>(task.x) + row * task.n;
+      T* from = static_cast<T*>(task.x) + row * task.n;
       T* to = static_cast<T*>(task.out) + row * task.n;
+      const auto* added = static_cast<const T*>(task.added);
+      for (int64_t i = 0; added != nullptr && i < task.n; ++i) {
+        from[i] = T(static_cast<float>(from[i]) + static_cast<float>(added[row * task.n + i]));
+      }
       const float scale = scale_of(from, task.n, task.eps);
       for (int64_t i = 0; i < task.n; ++i) {
         to[i] = T(elements::normed<T>(from[i], scale, weights[i]));

@@ -11,9 +11,10 @@ namespace prune_sweep {
 
 enum class ElementType : int32_t { kBfloat16, kFloat16, kFloat32 };
 
-/// out = x / rms(x) * weight, row by row.
+/// out = x / rms(x) * weight, row by row; of what x becomes where something is added to it.
 struct NormTask {
-  const void* x;       // [rows, n]
+  void* x;             // [rows, n]
+  const void* added;   // [rows, n], or null
   const void* weight;  // [n]
   void* out;           // [rows, n]
   int64_t rows;
@@ -117,7 +118,7 @@ struct GraphTable {
 };
 
 struct KernelTable {
-  static constexpr int32_t kVersion = 4;
+  static constexpr int32_t kVersion = 5;
   int32_t version;
 
   const char* (*rms_norm)(ElementType type, const NormTask& task, void* stream);

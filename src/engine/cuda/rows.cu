@@ -25,11 +25,16 @@ template <typename T, int kCount>
 __global__ void rms_norm_kernel(NormTask task) {
   const auto* weight = static_cast<const T*>(task.weight);
   for (int64_t row = blockIdx.x; row < task.rows; row += gridDim.x) {
-    const T* from = static_cast<const T*>(task.x) + row * task.n;
+    T* from = static_cast<T*>(task.x) + row * task.n;
     T* to = static_cast<T*>(task.out) + row * task.n;
     float squares = 0;
     for (int64_t i = threadIdx.x * kCount; i < task.n; i += kThreads * kCount) {
-      const auto x = load_pack<kCount>(from + i);
+      auto x = load_pack<kCount>(from + i);
+      if (task.added != nullptr) {
+        const auto added = load_pack<kCount>(static_cast<const T*>(task.added) + row * task.n + i);
+        for (int j = 0; j < kCount; ++j) x.set(j, x.at(j) + added.at(j));
+        store_pack(from + i, x);
+      }
       for (int j = 0; j < kCount; ++j) squares += x.at(j) * x.at(j);
     }
     const float scale =
@@ -44,50 +49,55 @@ __global__ void rms_norm_kernel(NormTask task) {
   }
 }
 
-/// `lanes` lanes take a head, each kCount pairs at a time.
+/// A block takes a row, `lanes` lanes of it a head, each kCount pairs at a time.
 template <typename T, int kCount>
 __global__ void turn_kernel(TurnTask task, int lanes) {
-  const int64_t half = task.head_dim / 2;
-  const int64_t heads = task.q_heads + task.k_heads;
+  const auto head_dim = static_cast<int>(task.head_dim);
+  const int half = head_dim / 2;
+  const auto heads = static_cast<int>(task.q_heads + task.k_heads);
   const int lane = static_cast<int>(threadIdx.x) % lanes;
-  const int64_t index = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) / lanes;
-  const bool is_head = index < task.rows * heads;
-  // Lanes without a head of their own go along, because sums want all of a warp.
-  const int64_t mine = is_head ? index : 0;
-  const int64_t row = mine / heads;
-  const int64_t head = mine % heads;
-  const auto* weight = static_cast<const T*>(head < task.q_heads ? task.q_norm : task.k_norm);
-  T* own = static_cast<T*>(task.x) + row * task.row_stride + head * task.head_dim;
-  const T* cos = static_cast<const T*>(task.cos) + row * half;
-  const T* sin = static_cast<const T*>(task.sin) + row * half;
+  const auto at_once = static_cast<int>(blockDim.x) / lanes;
+  const T* cos = static_cast<const T*>(task.cos) + blockIdx.x * static_cast<int64_t>(half);
+  const T* sin = static_cast<const T*>(task.sin) + blockIdx.x * static_cast<int64_t>(half);
+  T* row = static_cast<T*>(task.x) + blockIdx.x * task.row_stride;
 
-  float squares = 0;
-  for (int64_t i = lane * kCount; i < half; i += lanes * kCount) {
-    const auto a = load_pack<kCount>(own + i);
-    const auto b = load_pack<kCount>(own + half + i);
-    for (int j = 0; j < kCount; ++j) squares += a.at(j) * a.at(j) + b.at(j) * b.at(j);
-  }
-  const float scale =
-      elements::inverse_rms(lanes_sum(squares, lanes), static_cast<float>(task.head_dim), task.eps);
-  if (!is_head) return;
-  for (int64_t i = lane * kCount; i < half; i += lanes * kCount) {
-    auto a = load_pack<kCount>(own + i);
-    auto b = load_pack<kCount>(own + half + i);
-    const auto c = load_pack<kCount>(cos + i);
-    const auto s = load_pack<kCount>(sin + i);
-    for (int j = 0; j < kCount; ++j) {
-      elements::Pair pair{a.at(j), b.at(j)};
-      if (weight != nullptr) {
-        pair.first = elements::normed<T>(pair.first, scale, static_cast<float>(weight[i + j]));
-        pair.second =
-            elements::normed<T>(pair.second, scale, static_cast<float>(weight[half + i + j]));
-      }
-      pair = elements::rotated<T>(pair, c.at(j), s.at(j));
-      a.set(j, pair.first);
-      b.set(j, pair.second);
+  // Lanes without a head go along with the others, because sums want all of a warp.
+  for (int first = 0; first < heads; first += at_once) {
+    const int mine = first + static_cast<int>(threadIdx.x) / lanes;
+    const bool is_head = mine < heads;
+    const int head = is_head ? mine : 0;
+    const auto* weight = static_cast<const T*>(head < task.q_heads ? task.q_norm : task.k_norm);
+    T* own = row + head * head_dim;
+    float squares = 0;
+    for (int i = lane * kCount; i < half; i += lanes * kCount) {
+      const auto a = load_pack<kCount>(own + i);
+      const auto b = load_pack<kCount>(own + half + i);
+      for (int j = 0; j < kCount; ++j) squares += a.at(j) * a.at(j) + b.at(j) * b.at(j);
     }
-    store_pack(own + i, a);
-    store_pack(own + half + i, b);
+    const float scale = elements::inverse_rms(
+        lanes_sum(squares, lanes), static_cast<float>(task.head_dim), task.eps);
+    if (!is_head) continue;
+    for (int i = lane * kCount; i < half; i += lanes * kCount) {
+      auto a = load_pack<kCount>(own + i);
+      auto b = load_pack<kCount>(own + half + i);
+      const auto c = load_pack<kCount>(cos + i);
+      const auto s = load_pack<kCount>(sin + i);
+      if (weight != nullptr) {
+        const auto of_a = load_pack<kCount>(weight + i);
+        const auto of_b = load_pack<kCount>(weight + half + i);
+        for (int j = 0; j < kCount; ++j) {
+          a.set(j, elements::normed<T>(a.at(j), scale, of_a.at(j)));
+          b.set(j, elements::normed<T>(b.at(j), scale, of_b.at(j)));
+        }
+      }
+      for (int j = 0; j < kCount; ++j) {
+        const elements::Pair turned = elements::rotated<T>({a.at(j), b.at(j)}, c.at(j), s.at(j));
+        a.set(j, turned.first);
+        b.set(j, turned.second);
+      }
+      store_pack(own + i, a);
+      store_pack(own + half + i, b);
+    }
   }
 }
 
@@ -159,7 +169,9 @@ namespace kernels {
 
 const char* rms_norm(ElementType type, const NormTask& task, void* stream) {
   if (task.rows == 0) return nullptr;
-  const bool are_aligned = is_aligned(task.x) && is_aligned(task.weight) && is_aligned(task.out);
+  // No address is aligned, too.
+  const bool are_aligned = is_aligned(task.x) && is_aligned(task.added) &&
+                           is_aligned(task.weight) && is_aligned(task.out);
   with_packs(type, task.n, are_aligned, [&](auto zero, auto count) {
     rms_norm_kernel<decltype(zero), count.value>
         <<<blocks_for(task.rows, 1), kThreads, 0, static_cast<cudaStream_t>(stream)>>>(task);
@@ -168,29 +180,22 @@ const char* rms_norm(ElementType type, const NormTask& task, void* stream) {
 }
 
 const char* turn_heads(ElementType type, const TurnTask& task, void* stream) {
-  const int64_t heads = task.rows * (task.q_heads + task.k_heads);
-  if (heads == 0) return nullptr;
+  const int64_t heads = task.q_heads + task.k_heads;
+  if (task.rows * heads == 0) return nullptr;
   const int64_t half = task.head_dim / 2;
-  const bool are_aligned = is_aligned(task.x) && is_aligned(task.cos) && is_aligned(task.sin);
+  // No address is aligned, too.
+  const bool are_aligned = is_aligned(task.x) && is_aligned(task.cos) && is_aligned(task.sin) &&
+                           is_aligned(task.q_norm) && is_aligned(task.k_norm) &&
+                           task.row_stride % 8 == 0;
   with_packs(type, half, are_aligned, [&](auto zero, auto count) {
-    using T = decltype(zero);
-    const bool is_whole = task.row_stride % kPack<T> == 0;
     int lanes = 1;
-    const auto launch = [&](auto kernel, int64_t packs) {
-      while (lanes < kWarp && lanes < packs) lanes *= 2;
-      const int64_t heads_per_block = kThreads / lanes;
-      // Every head has lanes of its own.
-      kernel<<<
-          static_cast<unsigned>((heads + heads_per_block - 1) / heads_per_block),
-          kThreads,
-          0,
-          static_cast<cudaStream_t>(stream)>>>(task, lanes);
-    };
-    if (is_whole) {
-      launch(turn_kernel<T, count.value>, half / count.value);
-    } else {
-      launch(turn_kernel<T, 1>, half);
-    }
+    while (lanes < kWarp && lanes * count.value < half) lanes *= 2;
+    // Whole warps, so that all heads are taken at once where there is room.
+    const int64_t wanted = (heads * lanes + kWarp - 1) / kWarp * kWarp;
+    const auto threads = static_cast<int>(std::min<int64_t>(wanted, 2 * kThreads));
+    turn_kernel<decltype(zero), count.value>
+        <<<static_cast<unsigned>(task.rows), threads, 0, static_cast<cudaStream_t>(stream)>>>(
+            task, lanes);
   });
   return launch_error();
 }

@@ -52,18 +52,29 @@ at::Tensor with_whole_heads(const at::Tensor& log_sum) {
 
 at::Tensor DeviceOps::rms_norm(const at::Tensor& x, const RowNorm& norm) const {
   if (kernels_ == nullptr) return plain::rms_norm(x, norm.weight, norm.eps);
-  const at::Tensor in = x.contiguous();
-  at::Tensor out = at::empty_like(in);
-  const int64_t n = in.size(-1);
+  return norm_by_kernel(x.contiguous(), {}, norm);
+}
+
+at::Tensor DeviceOps::add_and_norm(
+    at::Tensor x, const at::Tensor& added, const RowNorm& norm) const {
+  if (kernels_ == nullptr || !x.is_contiguous()) return rms_norm(x.add_(added), norm);
+  return norm_by_kernel(x, added.contiguous(), norm);
+}
+
+at::Tensor DeviceOps::norm_by_kernel(
+    const at::Tensor& x, const at::Tensor& added, const RowNorm& norm) const {
+  at::Tensor out = at::empty_like(x);
+  const int64_t n = x.size(-1);
   require_begun(kernels_->rms_norm(
-      element_type(in),
-      {.x = in.const_data_ptr(),
+      element_type(x),
+      {.x = x.mutable_data_ptr(),
+       .added = data_or_null(added),
        .weight = norm.weight.const_data_ptr(),
        .out = out.data_ptr(),
-       .rows = in.numel() / n,
+       .rows = x.numel() / n,
        .n = n,
        .eps = static_cast<float>(norm.eps)},
-      stream_of(in)));
+      stream_of(x)));
   return out;
 }
 

@@ -53,6 +53,8 @@ class DeviceOps {
   const KernelTable* kernels() const { return kernels_; }
 
   at::Tensor rms_norm(const at::Tensor& x, const RowNorm& norm) const;  // [rows, n]
+  /// x += added; returns RMSNorm of that.
+  at::Tensor add_and_norm(at::Tensor x, const at::Tensor& added, const RowNorm& norm) const;
   /// In place; rows may lie apart.
   void turn_heads(at::Tensor x, const HeadTurns& turns) const;  // [rows, heads, head_dim]
   /// SiLU(gate) * up; rows may lie apart.
@@ -73,6 +75,10 @@ class DeviceOps {
   LogitStates scan_logits(const at::Tensor& logits, LogitsUse use) const;  // [rows, ids], float32
 
  private:
+  /// Of contiguous rows; `added` may be undefined.
+  at::Tensor norm_by_kernel(
+      const at::Tensor& x, const at::Tensor& added, const RowNorm& norm) const;
+
   const KernelTable* kernels_;
 };
 

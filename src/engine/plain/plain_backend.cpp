@@ -79,7 +79,14 @@ void PlainBackend::add_attention(
   hidden.add_(product(attended, weights.o));
 }
 
-void PlainBackend::add_mlp(const LayerWeights& weights, at::Tensor& hidden) {
+void PlainBackend::add_attention_and_mlp(
+    const LayerWeights& weights, at::Tensor& hidden, const at::Tensor& attended) {
+  add_sublayers(weights, hidden, product(attended, weights.o));
+}
+
+void PlainBackend::add_sublayers(
+    const LayerWeights& weights, at::Tensor& hidden, const at::Tensor& attention) {
+  const RowNorm norm{weights.mlp_norm, config_.norm_eps};
   // In blocks, because what is inside is several times as wide; of every share of the rows alike.
   const int64_t num_shares = weights.gate.dim() == 3 ? weights.gate.size(0) : 1;
   const at::Tensor shares = hidden.view({num_shares, -1, hidden.size(1)});
@@ -87,8 +94,11 @@ void PlainBackend::add_mlp(const LayerWeights& weights, at::Tensor& hidden) {
   for_row_blocks(shares.size(1), block, [&](int64_t first, int64_t count) {
     on_progress_();
     at::Tensor rows = shares.narrow(1, first, count);
-    const at::Tensor x =
-        ops_.rms_norm(rows.reshape({-1, hidden.size(1)}), {weights.mlp_norm, config_.norm_eps});
+    const at::Tensor normed =
+        attention.defined()
+            ? ops_.add_and_norm(rows, attention.view(shares.sizes()).narrow(1, first, count), norm)
+            : ops_.rms_norm(rows, norm);
+    const at::Tensor x = normed.reshape({-1, hidden.size(1)});
     const at::Tensor both = products(x, {weights.gate, weights.up}, {{}, {}});
     const int64_t width = both.size(1) / 2;
     const at::Tensor inner = ops_.silu_mul(both.narrow(1, 0, width), both.narrow(1, width, width));

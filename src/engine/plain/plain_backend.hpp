@@ -39,7 +39,11 @@ class PlainBackend final : public Backend {
       const LayerWeights& weights, const RotatedRows& rows, const RotatedRows& of_queries) override;
   void add_attention(
       const LayerWeights& weights, at::Tensor& hidden, const at::Tensor& attended) override;
-  void add_mlp(const LayerWeights& weights, at::Tensor& hidden) override;
+  void add_mlp(const LayerWeights& weights, at::Tensor& hidden) override {
+    add_sublayers(weights, hidden, {});
+  }
+  void add_attention_and_mlp(
+      const LayerWeights& weights, at::Tensor& hidden, const at::Tensor& attended) override;
   std::unique_ptr<UnitKv> make_kv(
       const PackedRows& packed,
       const std::vector<int64_t>& wanted_rows,
@@ -55,6 +59,9 @@ class PlainBackend final : public Backend {
   std::unique_ptr<StepGraph> record(const std::function<void()>& queue) override;
 
  private:
+  /// hidden += `attention`, where there is one; hidden += MLP(RMSNorm(hidden)).
+  void add_sublayers(const LayerWeights& weights, at::Tensor& hidden, const at::Tensor& attention);
+
   const ModelConfig& config_;
   at::ScalarType type_;
   at::Device device_;
