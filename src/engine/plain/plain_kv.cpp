@@ -72,7 +72,7 @@ PlainKv::PromptParts PlainKv::parts_of(
       before = &run;
     }
   }
-  return {VarlenParts(in_blocks(own), device_), VarlenParts(std::move(prefix), device_)};
+  return {VarlenParts(std::move(own), device_), VarlenParts(std::move(prefix), device_)};
 }
 
 const PlainKv::PromptParts& PlainKv::prompt_parts(Queries queries, int64_t num_branches) {

@@ -106,18 +106,6 @@ VarlenParts::VarlenParts(std::vector<VarlenPart> parts, at::Device device)
   numbers_ = to_device(numbers, device);
 }
 
-std::vector<VarlenPart> in_blocks(const std::vector<VarlenPart>& parts) {
-  constexpr int64_t kBlock = 128;  // of libtorch's kernel, for heads of up to 128
-  std::vector<VarlenPart> blocks;
-  for (const VarlenPart& part : parts) {
-    for (int64_t first = 0; first < part.num_queries; first += kBlock) {
-      const int64_t end = std::min(part.num_queries, first + kBlock);
-      blocks.push_back({end - first, part.first_key, part.num_keys - (part.num_queries - end)});
-    }
-  }
-  return blocks;
-}
-
 Attended attend_parts(
     const at::Tensor& q,
     const at::Tensor& k,

@@ -49,10 +49,6 @@ struct Attended {
   at::Tensor log_sum;  // [heads, queries], float32
 };
 
-/// The same parts, for Mask::kCausal, with no more queries in any than a kernel takes at once: it
-/// begins as many blocks for every part as the longest has.
-std::vector<VarlenPart> in_blocks(const std::vector<VarlenPart>& parts);
-
 /// Scaled dot-product attention with grouped heads, scores and softmax in float32.
 Attended attend_parts(
     const at::Tensor& q,  // [queries, heads, head_dim]
