@@ -1,7 +1,9 @@
 """On a GPU of this machine: kernels, scores and runs beside those of the CPU."""
 
 import json
+import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -27,6 +29,17 @@ def run(out, *options):
 def test_kernels_attention_and_pruning():
     done = subprocess.run([BIN / "test_device"], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(shutil.which("compute-sanitizer") is None, reason="compute-sanitizer is not installed")
+@pytest.mark.parametrize("tool", ["memcheck", "racecheck", "synccheck"])
+def test_the_sanitizer_finds_nothing_in_kernels_of_ours(tool):
+    done = subprocess.run(
+        ["compute-sanitizer", "--tool", tool, "--kernel-name", "kns=prune_sweep", "--target-processes", "all", "--error-exitcode", "9",
+         BIN / "test_device", "kernels*,the kernel*,generated*"],
+        capture_output=True, text=True, timeout=900, env=os.environ | {"OMP_NUM_THREADS": "4"})
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "ERROR SUMMARY: 0 errors" in done.stdout or "hazards displayed (0 errors" in done.stdout
 
 
 def test_check_names_the_device():
