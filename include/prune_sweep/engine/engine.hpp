@@ -34,7 +34,7 @@ struct EngineSettings {
   Savings savings{};
   /// Keys, values and copies of edited weights that generation holds at once; requests that need
   /// more are taken in batches. Of a GPU what the weights leave is used instead.
-  int64_t max_unit_bytes = int64_t{1728} << 20;
+  int64_t max_unit_bytes = int64_t{1808} << 20;
   Operations operations = Operations::kFastest;
 };
 
