@@ -23,6 +23,19 @@ Part part_of(size_t size, size_t num_parts, size_t index) {
   return {index * length + std::min(index, num_longer), length + (index < num_longer ? 1 : 0)};
 }
 
+std::optional<size_t> fewest_parts(size_t size, const std::function<bool(size_t length)>& fits) {
+  const auto do_fit = [&](size_t parts) { return fits(part_of(size, parts, 0).count); };
+  if (do_fit(1)) return 1;
+  if (!do_fit(size)) return std::nullopt;
+  size_t too_few = 1;
+  size_t enough = size;
+  while (enough - too_few > 1) {
+    const size_t middle = too_few + (enough - too_few) / 2;
+    (do_fit(middle) ? enough : too_few) = middle;
+  }
+  return enough;
+}
+
 Cut choose_cut(
     size_t num_variants,
     size_t num_requests,
@@ -35,32 +48,20 @@ Cut choose_cut(
       return holds_for_all_parts(
           num_variants, parts, [&](Part variants) { return fits(variants, count); });
     };
-    // The fewest parts of the requests that fit.
-    size_t low = 1;
-    size_t high = num_requests;
-    const auto largest = [&](size_t request_parts) {
-      return part_of(num_requests, request_parts, 0).count;
-    };
-    if (!all_fit(largest(high))) continue;
-    while (low < high) {
-      const size_t middle = low + (high - low) / 2;
-      if (all_fit(largest(middle))) {
-        high = middle;
-      } else {
-        low = middle + 1;
-      }
-    }
+    const std::optional<size_t> request_parts = fewest_parts(num_requests, all_fit);
+    if (!request_parts) continue;
     double total = 0;
     for (size_t v = 0; v < parts; ++v) {
-      for (size_t r = 0; r < low; ++r) {
-        total += cost(part_of(num_variants, parts, v), part_of(num_requests, low, r).count);
+      for (size_t r = 0; r < *request_parts; ++r) {
+        const size_t count = part_of(num_requests, *request_parts, r).count;
+        total += cost(part_of(num_variants, parts, v), count);
       }
     }
     if (total < least) {
       least = total;
-      best = {parts, low};
+      best = {parts, *request_parts};
     }
-    if (low == 1) break;  // smaller parts only cost more
+    if (*request_parts == 1) break;  // smaller parts only cost more
   }
   return best;
 }

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <functional>
 #include <iterator>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -29,6 +30,9 @@ struct Cut {
   size_t num_request_parts = 1;
   bool operator==(const Cut&) const = default;
 };
+
+/// The fewest parts of `size` whose longest fits; nothing where not even one does.
+std::optional<size_t> fewest_parts(size_t size, const std::function<bool(size_t length)>& fits);
 
 /// The cheapest cut whose batches all fit; every variant and request by itself where even these do
 /// not. Both functions are asked of a part of the variants with `num_requests` requests, the first

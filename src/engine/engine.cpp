@@ -253,11 +253,14 @@ struct Engine::State {
         });
   }
 
-  /// Calls `work`(variants, requests); when a device has not memory enough, for halves.
-  template <typename Request, typename Work>
+  /// Calls `work`(variants, requests); when a device has not memory enough, for halves, see
+  /// work_in_parts().
+  template <typename Request, typename ShouldStop, typename Work>
   auto work_within_memory(
-      std::span<const Variant> variants, std::span<const Request> requests, Work work)
-      -> decltype(work(variants, requests)) {
+      std::span<const Variant> variants,
+      std::span<const Request> requests,
+      ShouldStop should_stop,
+      Work work) -> decltype(work(variants, requests)) {
     try {
       return work(variants, requests);
     } catch (const c10::OutOfMemoryError&) {
@@ -265,8 +268,8 @@ struct Engine::State {
       edited_layers.drop_copies();
     }
     const Cut halves = requests.size() > 1 ? Cut{1, 2} : Cut{2, 1};
-    return work_in_parts(variants, requests, halves, hooks.should_stop, [&](auto some, auto asked) {
-      return work_within_memory(some, asked, work);
+    return work_in_parts(variants, requests, halves, should_stop, [&](auto some, auto asked) {
+      return work_within_memory(some, asked, should_stop, work);
     });
   }
 
@@ -295,7 +298,7 @@ struct Engine::State {
       std::span<const GenerationRequest> requests,
       const Tokenizer& tokenizer) {
     const auto generate_some = [&](auto some, auto asked) {
-      return work_within_memory(some, asked, [&](auto fewer, auto fewer_asked) {
+      return work_within_memory(some, asked, hooks.should_stop, [&](auto fewer, auto fewer_asked) {
         return generate_batch(fewer, fewer_asked, tokenizer);
       });
     };
@@ -303,17 +306,47 @@ struct Engine::State {
         variants, requests, cut_of(variants, requests), hooks.should_stop, generate_some);
   }
 
+  Scores score_batch(std::span<const Variant> variants, std::span<const LoglikRequest> requests) {
+    return for_variants(variants, config.num_layers, [&](const StreamTree& tree) {
+      return score_streams(
+          decoder, edited_layer(variants, keep_edits(tree)), tree, requests, savings.prefix, clock);
+    });
+  }
+
+  /// In how many parts requests are scored: hidden states of all streams, before a layer and behind
+  /// it, get half of the room.
+  size_t num_score_parts(
+      std::span<const Variant> variants, std::span<const LoglikRequest> requests) const {
+    size_t widest = 0;
+    for (const auto& level : build_stream_tree(variants, config.num_layers).levels) {
+      widest = std::max(widest, level.size());
+    }
+    const int64_t row_bytes = int64_t{2} * static_cast<int64_t>(widest) * config.hidden *
+                              weights.embedding().element_size();
+    const auto fits = [&](size_t count) {
+      const int64_t rows = num_loglik_rows(requests.first(count), savings.prefix);
+      return rows * row_bytes <= room.max_unit_bytes / 2;
+    };
+    return fewest_parts(requests.size(), fits).value_or(requests.size());
+  }
+
+  /// Every request is answered.
   Scores score(std::span<const Variant> variants, std::span<const LoglikRequest> requests) {
-    return work_within_memory(variants, requests, [&](auto some, auto asked) {
-      return for_variants(some, config.num_layers, [&](const StreamTree& tree) {
-        return score_streams(
-            decoder, edited_layer(some, keep_edits(tree)), tree, asked, savings.prefix, clock);
+    // Who wants none of it any more is heard between batches.
+    const auto never_stop = [this] {
+      hooks.should_stop();
+      return false;
+    };
+    const Cut cut{1, num_score_parts(variants, requests)};
+    return work_in_parts(variants, requests, cut, never_stop, [&](auto some, auto asked) {
+      return work_within_memory(some, asked, never_stop, [&](auto fewer, auto fewer_asked) {
+        return score_batch(fewer, fewer_asked);
       });
     });
   }
 
-  /// What a device loads when it is first used, it loads now: two prompts that share half of their
-  /// tokens, or as many as the model takes.
+  /// Most of what a device loads when it first scores something, it loads now: two prompts that
+  /// share half of their tokens, as many as the model takes.
   void warm_up() {
     const int64_t length = std::clamp<int64_t>(config.max_positions - 1, 1, 1024);
     const std::vector<Variant> unedited(1);

@@ -64,6 +64,10 @@ class NeededRows {
 
 }  // namespace
 
+int64_t num_loglik_rows(std::span<const LoglikRequest> requests, Use prefix) {
+  return pack_rows(make_plan(requests).sequences, prefix).num_rows();
+}
+
 ContinuationScore add_up(std::span<const LmHead::Score> tokens) {
   ContinuationScore sum{.loglik = 0, .greedy = true};
   for (const LmHead::Score& token : tokens) {

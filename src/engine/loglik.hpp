@@ -22,6 +22,9 @@ std::vector<std::vector<std::vector<ContinuationScore>>> score_streams(
     Use prefix,
     PhaseClock& clock);
 
+/// Rows of a stream that score_streams() would compute.
+int64_t num_loglik_rows(std::span<const LoglikRequest> requests, Use prefix);
+
 /// The score of a continuation from those of its tokens.
 ContinuationScore add_up(std::span<const LmHead::Score> tokens);
 

@@ -40,6 +40,18 @@ TEST_CASE("parts of a list follow one another and differ by one at most") {
   }
 }
 
+TEST_CASE("the fewest parts are those of which one less would not fit") {
+  for (size_t size = 1; size <= 20; ++size) {
+    for (size_t room = 1; room <= size; ++room) {
+      const auto parts = fewest_parts(size, [room](size_t length) { return length <= room; });
+      REQUIRE(parts.has_value());
+      CHECK(part_of(size, *parts, 0).count <= room);
+      CHECK((*parts == 1 || part_of(size, *parts - 1, 0).count > room));
+    }
+    CHECK_FALSE(fewest_parts(size, [](size_t) { return false; }).has_value());
+  }
+}
+
 TEST_CASE("the cut chosen is the cheapest of all that fit") {
   std::mt19937 random(1);
   const auto any = [&](int most) { return std::uniform_int_distribution<int>(1, most)(random); };

@@ -284,6 +284,13 @@ TEST_CASE("a unit that memory does not suffice for is taken in parts, with the s
       }
     }
   }
+  // Scores are there for all requests, whoever wants to stop between two batches.
+  hooks.should_stop = [] { return true; };
+  Engine stopped(model.path(), {DType::kBfloat16, DeviceKind::kCpu, 1}, hooks);
+  failures_left = 2;
+  for (const auto& of_variant : stopped.loglik(variants, scored)) {
+    CHECK(of_variant.size() == scored.size());
+  }
   // Nothing is left to halve.
   failures_left = 1000;
   CHECK_THROWS_AS(engine.loglik(variants, scored), c10::OutOfMemoryError);

@@ -125,6 +125,38 @@ TEST_CASE("scores do not depend on what the engine saves") {
   }
 }
 
+TEST_CASE("requests are scored in as many parts as there is room for, with the same results") {
+  const RandomModel model({.layers = 4, .hidden = 96, .intermediate = 160, .head_dim = 32});
+  const std::vector<Variant> variants = variants_of(kEdits, 4);
+  const std::vector<LoglikRequest> requests = requests_with_prefix(150);
+  int num_batches = 0;
+  EngineHooks hooks;
+  hooks.should_stop = [&num_batches] {
+    ++num_batches;
+    return true;  // which scores do not heed
+  };
+  const auto score_within = [&](int64_t bytes) {
+    EngineSettings settings{DType::kBfloat16, DeviceKind::kCpu, 2};
+    settings.max_unit_bytes = bytes;
+    num_batches = 0;
+    return Engine(model.path(), settings, hooks).loglik(variants, requests);
+  };
+  const auto expected = score_within(int64_t{1} << 30);
+  CHECK(num_batches == 0);
+  for (const int64_t bytes : {int64_t{2'500'000}, int64_t{1}}) {
+    const auto scores = score_within(bytes);
+    CHECK(num_batches > 0);
+    for (size_t v = 0; v < variants.size(); ++v) {
+      REQUIRE(scores[v].size() == requests.size());
+      for (size_t r = 0; r < requests.size(); ++r) {
+        for (size_t c = 0; c < expected[v][r].size(); ++c) {
+          check_equal(scores[v][r][c], expected[v][r][c]);
+        }
+      }
+    }
+  }
+}
+
 TEST_CASE("the engine tells where its time went") {
   const RandomModel model({.layers = 4, .hidden = 96, .intermediate = 160, .head_dim = 32});
   Engine engine(model.path(), {DType::kBfloat16, DeviceKind::kCpu, 1});

@@ -74,8 +74,9 @@ struct EngineHooks {
 
 class Engine {
  public:
-  /// Maps the weights of `model_dir`; with float32 they are converted once. Throws Error
-  /// (kBadInput) for a device that is not there.
+  /// Maps the weights of `model_dir`; with float32 they are converted once. A device computes
+  /// something to be warm, of which the hooks hear nothing. Throws Error (kBadInput) for a device
+  /// that is not there.
   Engine(
       const std::filesystem::path& model_dir,
       const EngineSettings& settings,
