@@ -21,7 +21,7 @@ namespace prune_sweep {
 const Question& question_at(const Benchmark& benchmark, int32_t index);
 
 /// Requests are made once: units of other variants ask the same questions again. There is room for
-/// those of all questions that benchmarks have.
+/// those of all questions that benchmarks have. For one caller at a time.
 class Requests {
  public:
   /// `inputs` must outlive it.
@@ -38,18 +38,18 @@ class Requests {
   template <typename Request>
   using Made = std::map<std::pair<const Benchmark*, int32_t>, Request>;
 
-  template <typename Request>
-  std::vector<Request> get(
-      Made<Request>& made, const Benchmark& benchmark, std::span<const int32_t> questions);
-  template <typename Request>
-  const Request& find(Made<Request>& made, const Benchmark& benchmark, int32_t question);
-  void make(const Question& asked, const Benchmark& benchmark, LoglikRequest& request) const;
-  void make(const Question& asked, const Benchmark& benchmark, GenerationRequest& request) const;
+  /// What `find` gives for questions, without the thread coming between.
+  template <typename Request, typename Find>
+  std::vector<Request> get_all(std::span<const int32_t> questions, Find find);
+  template <typename Request, typename Make>
+  const Request& find(Made<Request>& made, const Benchmark& benchmark, int32_t question, Make make);
+  const LoglikRequest& find_loglik(const Benchmark& benchmark, int32_t question);
+  const GenerationRequest& find_generation(const Benchmark& benchmark, int32_t question);
   void make_all(const std::stop_token& stop);
 
   const Inputs& inputs_;
-  std::mutex mutex_;  ///< for what is made, and the tokenizer, which keeps pieces it has seen
-  std::atomic<int> num_asking_ = 0;  ///< callers that wait for the mutex
+  std::mutex mutex_;                     ///< for what is made, and for Tokenizer::encode()
+  std::atomic<bool> is_asking_ = false;  ///< the caller waits for the mutex, which is its next
   Made<LoglikRequest> loglik_;
   Made<GenerationRequest> generation_;
   std::jthread ahead_;  // ends before the others do

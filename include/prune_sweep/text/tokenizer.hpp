@@ -17,8 +17,8 @@ enum class SpecialTokens : uint8_t { kSkip, kKeep };
 
 /// Gives the ids that the tokenizers library gives, for the components in use for byte-level BPE:
 /// normalizer NFC or none; Split patterns, then ByteLevel; model BPE; templates with tokens in
-/// front of the text. It remembers pieces of text, so that one object is not for use by several
-/// threads at once.
+/// front of the text. encode() remembers pieces of text, so it is for one thread at a time; the
+/// others may be called meanwhile.
 class Tokenizer {
  public:
   /// Reads MODEL_DIR/tokenizer.json. Throws Error (kBadInput) naming the file and the component for
