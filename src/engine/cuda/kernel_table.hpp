@@ -11,7 +11,7 @@ namespace prune_sweep {
 
 enum class ElementType : int32_t { kBfloat16, kFloat16, kFloat32 };
 
-/// out = x / rms(x) * weight, row by row; of what x becomes where something is added to it.
+/// x += added, where there is one; then out = x / rms(x) * weight, row by row.
 struct NormTask {
   void* x;             // [rows, n]
   const void* added;   // [rows, n], or null

@@ -61,23 +61,21 @@ __global__ void turn_kernel(TurnTask task, int lanes) {
   const T* sin = static_cast<const T*>(task.sin) + blockIdx.x * static_cast<int64_t>(half);
   T* row = static_cast<T*>(task.x) + blockIdx.x * task.row_stride;
 
-  // Lanes without a head go along with the others, because sums want all of a warp.
   for (int first = 0; first < heads; first += at_once) {
-    const int mine = first + static_cast<int>(threadIdx.x) / lanes;
-    const bool is_head = mine < heads;
-    const int head = is_head ? mine : 0;
+    const int head = first + static_cast<int>(threadIdx.x) / lanes;
+    // Lanes without a head go along with the others, because sums want all of a warp.
+    const int end = head < heads ? half : 0;
     const auto* weight = static_cast<const T*>(head < task.q_heads ? task.q_norm : task.k_norm);
     T* own = row + head * head_dim;
     float squares = 0;
-    for (int i = lane * kCount; i < half; i += lanes * kCount) {
+    for (int i = lane * kCount; i < end; i += lanes * kCount) {
       const auto a = load_pack<kCount>(own + i);
       const auto b = load_pack<kCount>(own + half + i);
       for (int j = 0; j < kCount; ++j) squares += a.at(j) * a.at(j) + b.at(j) * b.at(j);
     }
     const float scale = elements::inverse_rms(
         lanes_sum(squares, lanes), static_cast<float>(task.head_dim), task.eps);
-    if (!is_head) continue;
-    for (int i = lane * kCount; i < half; i += lanes * kCount) {
+    for (int i = lane * kCount; i < end; i += lanes * kCount) {
       auto a = load_pack<kCount>(own + i);
       auto b = load_pack<kCount>(own + half + i);
       const auto c = load_pack<kCount>(cos + i);
@@ -169,7 +167,6 @@ namespace kernels {
 
 const char* rms_norm(ElementType type, const NormTask& task, void* stream) {
   if (task.rows == 0) return nullptr;
-  // No address is aligned, too.
   const bool are_aligned = is_aligned(task.x) && is_aligned(task.added) &&
                            is_aligned(task.weight) && is_aligned(task.out);
   with_packs(type, task.n, are_aligned, [&](auto zero, auto count) {
@@ -183,7 +180,6 @@ const char* turn_heads(ElementType type, const TurnTask& task, void* stream) {
   const int64_t heads = task.q_heads + task.k_heads;
   if (task.rows * heads == 0) return nullptr;
   const int64_t half = task.head_dim / 2;
-  // No address is aligned, too.
   const bool are_aligned = is_aligned(task.x) && is_aligned(task.cos) && is_aligned(task.sin) &&
                            is_aligned(task.q_norm) && is_aligned(task.k_norm) &&
                            task.row_stride % 8 == 0;

@@ -75,7 +75,7 @@ class DeviceOps {
   LogitStates scan_logits(const at::Tensor& logits, LogitsUse use) const;  // [rows, ids], float32
 
  private:
-  /// Of contiguous rows; `added` may be undefined.
+  /// Of contiguous rows, which change where `added` is defined.
   at::Tensor norm_by_kernel(
       const at::Tensor& x, const at::Tensor& added, const RowNorm& norm) const;
 
