@@ -49,8 +49,8 @@ class StreamRun {
     uses_left_.assign(hidden_.size(), 0);
     for (const Branch& branch : branches) ++uses_left_[static_cast<size_t>(branch.from)];
     std::vector<at::Tensor> after(branches.size());
-    // Edited weights are made for one edit after the other, unless they go side by side; some at a
-    // time, so that they are the same ones for any number of rows.
+    // Edited weights are made for one edit after the other, unless they go side by side; few at a
+    // time, so that they are the same ones for most numbers of rows.
     constexpr int64_t kMostEdits = 3;
     std::vector<int64_t> side_by_side;
     for (const auto& group : group_by_edit(branches, [](const Branch& b) { return b.edit; })) {
@@ -78,9 +78,9 @@ class StreamRun {
   void run_group(
       size_t layer,
       std::span<const int64_t> group,
-      int64_t num_together,
+      int64_t most_together,
       std::vector<at::Tensor>& after) {
-    const auto together = static_cast<size_t>(num_together);
+    const auto together = static_cast<size_t>(most_together);
     for (size_t first = 0; first < group.size(); first += together) {
       const size_t count = std::min(together, group.size() - first);
       run_branches(layer, group.subspan(first, count), after);

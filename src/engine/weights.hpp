@@ -34,8 +34,8 @@ struct LayerWeights {
   std::vector<ShareZeros> zeros;      ///< in the linear weights, for all rows or shares of them
 };
 
-/// Weights that are multiplied by the same rows: q, k, v (and their biases) and gate, up, where
-/// they lie one behind the other, as one tensor; undefined otherwise.
+/// Tensors whose rows (of several side by side: outputs) lie one behind the other, as one;
+/// undefined where they do not. So q, k, v, their biases, and gate, up are multiplied at once.
 at::Tensor adjoining(const std::vector<at::Tensor>& parts);
 /// Puts them one behind the other.
 void adjoin(LayerWeights& weights);

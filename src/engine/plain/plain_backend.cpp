@@ -81,11 +81,11 @@ void PlainBackend::add_attention(
 
 void PlainBackend::add_attention_and_mlp(
     const LayerWeights& weights, at::Tensor& hidden, const at::Tensor& attended) {
-  add_sublayers(weights, hidden, product(attended, weights.o));
+  add_residual_and_mlp(weights, hidden, product(attended, weights.o));
 }
 
-void PlainBackend::add_sublayers(
-    const LayerWeights& weights, at::Tensor& hidden, const at::Tensor& attention) {
+void PlainBackend::add_residual_and_mlp(
+    const LayerWeights& weights, at::Tensor& hidden, const at::Tensor& residual) {
   const RowNorm norm{weights.mlp_norm, config_.norm_eps};
   // In blocks, because what is inside is several times as wide; of every share of the rows alike.
   const int64_t num_shares = weights.gate.dim() == 3 ? weights.gate.size(0) : 1;
@@ -95,8 +95,8 @@ void PlainBackend::add_sublayers(
     on_progress_();
     at::Tensor rows = shares.narrow(1, first, count);
     const at::Tensor normed =
-        attention.defined()
-            ? ops_.add_and_norm(rows, attention.view(shares.sizes()).narrow(1, first, count), norm)
+        residual.defined()
+            ? ops_.add_and_norm(rows, residual.view(shares.sizes()).narrow(1, first, count), norm)
             : ops_.rms_norm(rows, norm);
     const at::Tensor x = normed.reshape({-1, hidden.size(1)});
     const at::Tensor both = products(x, {weights.gate, weights.up}, {{}, {}});

@@ -40,7 +40,7 @@ class PlainBackend final : public Backend {
   void add_attention(
       const LayerWeights& weights, at::Tensor& hidden, const at::Tensor& attended) override;
   void add_mlp(const LayerWeights& weights, at::Tensor& hidden) override {
-    add_sublayers(weights, hidden, {});
+    add_residual_and_mlp(weights, hidden, {});
   }
   void add_attention_and_mlp(
       const LayerWeights& weights, at::Tensor& hidden, const at::Tensor& attended) override;
@@ -59,8 +59,9 @@ class PlainBackend final : public Backend {
   std::unique_ptr<StepGraph> record(const std::function<void()>& queue) override;
 
  private:
-  /// hidden += `attention`, where there is one; hidden += MLP(RMSNorm(hidden)).
-  void add_sublayers(const LayerWeights& weights, at::Tensor& hidden, const at::Tensor& attention);
+  /// hidden += `residual`, where there is one; hidden += MLP(RMSNorm(hidden)).
+  void add_residual_and_mlp(
+      const LayerWeights& weights, at::Tensor& hidden, const at::Tensor& residual);
 
   const ModelConfig& config_;
   at::ScalarType type_;

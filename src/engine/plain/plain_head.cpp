@@ -31,8 +31,9 @@ std::vector<float> floats_to_host(const at::Tensor& values) {
   return {begin, begin + on_cpu.numel()};
 }
 
-/// With rows of zeros behind them, so that their number is a multiple of kRowStep.
+/// On a device, with rows of zeros behind them, so that their number is a multiple of kRowStep.
 at::Tensor with_whole_steps(const at::Tensor& hidden) {
+  if (hidden.is_cpu()) return hidden;
   const int64_t more = (kRowStep - hidden.size(0) % kRowStep) % kRowStep;
   return more == 0 ? hidden : at::constant_pad_nd(hidden, {0, 0, 0, more});
 }
