@@ -32,8 +32,9 @@ struct EngineSettings {
   DeviceKind device = DeviceKind::kCpu;
   int32_t num_threads = 0;  ///< 0: as many as the process may use
   Savings savings{};
-  /// Keys, values and copies of edited weights that generation holds at once; requests that need
-  /// more are taken in batches. Of a GPU what the weights leave is used instead.
+  /// Keys, values and copies of edited weights that generation holds at once, half of it hidden
+  /// states that scoring does; requests that need more are taken in batches. Of a GPU half of what
+  /// the weights leave is used instead.
   int64_t max_unit_bytes = int64_t{1808} << 20;
   Operations operations = Operations::kFastest;
 };
