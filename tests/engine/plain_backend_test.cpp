@@ -6,7 +6,6 @@
 
 #include "catch.hpp"
 #include "engine/all_savings.hpp"
-#include "engine/host_kernels.hpp"
 #include "engine/plain/plain_kv.hpp"
 #include "engine/plain_attention.hpp"
 #include "engine/random_model.hpp"
@@ -132,14 +131,13 @@ TEST_CASE("attention in parts is attention to the whole") {
 
 TEST_CASE("generated tokens read their own prompt and what they have stored") {
   at::manual_seed(6);
-  const DeviceOps ops(GENERATE(as<const KernelTable*>{}, nullptr, host_kernels::table()));
   for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
     for (const size_t prefix : {0, 30}) {
       CAPTURE(c10::toString(type), prefix);
       const PackedRows packed = packed_of(prefix, {9, 4, 12});
       // Two streams in the layer.
       const StreamTree tree = tree_of({"", "0 drop-mlp"}, 1);
-      PlainKv kv(packed, {0}, tree, KeepKv::kYes, at::kCPU, ops);
+      PlainKv kv(packed, {0}, tree, KeepKv::kYes, at::kCPU);
       std::vector<Qkv> prompts;
       for (const int64_t branch : {0, 1}) {
         prompts.push_back(random_qkv(packed.num_rows(), type));

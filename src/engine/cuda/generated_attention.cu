@@ -152,8 +152,7 @@ __global__ void __launch_bounds__(kThreads) attend_generated_kernel(GeneratedTas
     }
   }
 
-  extern __shared__ float shared[];
-  float* const values = shared;                                    // [takers][kGroup][head_dim]
+  float* const values = dynamic_shared();                          // [takers][kGroup][head_dim]
   float* const tops = values + takers * kGroup * kLanes * kCount;  // [takers][kGroup]
   float* const totals = tops + takers * kGroup;                    // [takers][kGroup]
 #pragma unroll
@@ -197,8 +196,8 @@ void launch(const GeneratedTask& task, void* stream) {
   const dim3 blocks(
       static_cast<unsigned>(task.rows * task.kv_heads),
       static_cast<unsigned>(task.heads / task.kv_heads / kGroup));
-  attend_generated_kernel<T, kGroup, kLanes>
-      <<<blocks, kThreads, kSharedBytes, static_cast<cudaStream_t>(stream)>>>(task);
+  queue_kernel(
+      attend_generated_kernel<T, kGroup, kLanes>, blocks, kThreads, kSharedBytes, stream, task);
 }
 
 template <typename T, int kGroup>

@@ -1,8 +1,10 @@
 /// \file
-/// What all kernels share: loads of 16 bytes, sums of warps, sizes of grids, errors of launches.
+/// What all kernels share: loads of 16 bytes, sums of warps, sizes of grids, launches and their
+/// errors.
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 
 #include "engine/cuda/element_type.hpp"
@@ -39,10 +41,31 @@ __device__ inline float lanes_sum(float value, int lanes) {
   return value;
 }
 
-inline int blocks_for(int64_t tasks, int64_t tasks_per_block) {
+inline dim3 blocks_for(int64_t tasks, int64_t tasks_per_block) {
   constexpr int64_t kMaxBlocks = 1 << 20;
-  return static_cast<int>(
-      std::clamp<int64_t>((tasks + tasks_per_block - 1) / tasks_per_block, 1, kMaxBlocks));
+  return dim3(static_cast<unsigned>(
+      std::clamp<int64_t>((tasks + tasks_per_block - 1) / tasks_per_block, 1, kMaxBlocks)));
+}
+
+// tests/kernels/host_grid.hpp has the same for a compiler without kernels.
+#ifdef __CUDACC__
+
+/// What a launch gives a block besides what its kernel declares.
+__device__ inline float* dynamic_shared() {
+  extern __shared__ float shared[];
+  return shared;
+}
+
+/// `stream` is a cudaStream_t.
+template <typename Kernel, typename... Args>
+void queue_kernel(
+    Kernel kernel,
+    dim3 blocks,
+    int threads,
+    size_t shared_bytes,
+    void* stream,
+    const Args&... args) {
+  kernel<<<blocks, threads, shared_bytes, static_cast<cudaStream_t>(stream)>>>(args...);
 }
 
 /// Of the launch before; this library's runtime is its own, so nobody else sees it.
@@ -50,6 +73,8 @@ inline const char* launch_error() {
   const cudaError_t error = cudaGetLastError();
   return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
 }
+
+#endif
 
 /// For loads of 16 bytes; a null pointer, which nobody loads from, counts as aligned.
 inline bool is_aligned(const void* pointer) {

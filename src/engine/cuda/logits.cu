@@ -45,11 +45,8 @@ __global__ void __launch_bounds__(kThreads) scan_logits_kernel(LogitsTask task) 
 
 const char* kernels::scan_logits(const LogitsTask& task, void* stream) {
   if (task.rows == 0) return nullptr;
-  scan_logits_kernel<<<
-      static_cast<unsigned>(task.rows),
-      kThreads,
-      0,
-      static_cast<cudaStream_t>(stream)>>>(task);
+  queue_kernel(
+      scan_logits_kernel, dim3(static_cast<unsigned>(task.rows)), kThreads, 0, stream, task);
   return launch_error();
 }
 

@@ -170,8 +170,8 @@ const char* rms_norm(ElementType type, const NormTask& task, void* stream) {
   const bool are_aligned = is_aligned(task.x) && is_aligned(task.added) &&
                            is_aligned(task.weight) && is_aligned(task.out);
   with_packs(type, task.n, are_aligned, [&](auto zero, auto count) {
-    rms_norm_kernel<decltype(zero), count.value>
-        <<<blocks_for(task.rows, 1), kThreads, 0, static_cast<cudaStream_t>(stream)>>>(task);
+    const auto kernel = rms_norm_kernel<decltype(zero), count.value>;
+    queue_kernel(kernel, blocks_for(task.rows, 1), kThreads, 0, stream, task);
   });
   return launch_error();
 }
@@ -189,9 +189,9 @@ const char* turn_heads(ElementType type, const TurnTask& task, void* stream) {
     // Whole warps, so that all heads are taken at once where there is room.
     const int64_t wanted = (heads * lanes + kWarp - 1) / kWarp * kWarp;
     const auto threads = static_cast<int>(std::min<int64_t>(wanted, 2 * kThreads));
-    turn_kernel<decltype(zero), count.value>
-        <<<static_cast<unsigned>(task.rows), threads, 0, static_cast<cudaStream_t>(stream)>>>(
-            task, lanes);
+    const auto kernel = turn_kernel<decltype(zero), count.value>;
+    const dim3 blocks(static_cast<unsigned>(task.rows));
+    queue_kernel(kernel, blocks, threads, 0, stream, task, lanes);
   });
   return launch_error();
 }
@@ -202,8 +202,8 @@ const char* silu_mul(ElementType type, const GateTask& task, void* stream) {
                            task.row_stride % 8 == 0;
   with_packs(type, task.n, are_aligned, [&](auto zero, auto count) {
     const int64_t packs = task.rows * task.n / count.value;
-    silu_mul_kernel<decltype(zero), count.value>
-        <<<blocks_for(packs, kThreads), kThreads, 0, static_cast<cudaStream_t>(stream)>>>(task);
+    const auto kernel = silu_mul_kernel<decltype(zero), count.value>;
+    queue_kernel(kernel, blocks_for(packs, kThreads), kThreads, 0, stream, task);
   });
   return launch_error();
 }
@@ -214,14 +214,10 @@ const char* merge(ElementType type, const MergeTask& task, void* stream) {
   const bool are_aligned = is_aligned(task.values) && is_aligned(task.more_values);
   with_packs(type, task.head_dim, are_aligned, [&](auto zero, auto count) {
     const int64_t packs = heads * task.head_dim / count.value;
-    merge_kernel<decltype(zero), count.value>
-        <<<blocks_for(packs, kThreads), kThreads, 0, static_cast<cudaStream_t>(stream)>>>(task);
+    const auto kernel = merge_kernel<decltype(zero), count.value>;
+    queue_kernel(kernel, blocks_for(packs, kThreads), kThreads, 0, stream, task);
     if (!task.merges_log_sums) return;
-    merge_sums_kernel<<<
-        blocks_for(heads, kThreads),
-        kThreads,
-        0,
-        static_cast<cudaStream_t>(stream)>>>(task);
+    queue_kernel(merge_sums_kernel, blocks_for(heads, kThreads), kThreads, 0, stream, task);
   });
   return launch_error();
 }
