@@ -2,6 +2,12 @@
 /// Catch2 of either major version.
 #pragma once
 
+// libtorch's header has a CHECK that asserts nothing of a test; where it came first, it stays away.
+#if __has_include(<c10/util/Logging.h>)
+#include <c10/util/Logging.h>
+#undef CHECK
+#endif
+
 #if __has_include(<catch2/catch_all.hpp>)
 #include <catch2/catch_all.hpp>
 using Catch::Approx;
