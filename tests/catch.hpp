@@ -2,7 +2,8 @@
 /// Catch2 of either major version.
 #pragma once
 
-// libtorch's header has a CHECK that asserts nothing of a test; where it came first, it stays away.
+// libtorch's header defines a CHECK, too. It comes first here, so that it cannot replace Catch2's
+// later.
 #if __has_include(<c10/util/Logging.h>)
 #include <c10/util/Logging.h>
 #undef CHECK

@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 
 #include <memory>
-#include <tuple>
 #include <vector>
 
 #include "catch.hpp"
@@ -50,29 +49,33 @@ TEST_CASE("generated tokens attend as plain operations do, with the kernel and w
   const KernelsUnderTest under_test = GENERATE(from_range(kernels_under_test()));
   const at::Device device = under_test.device;
   at::manual_seed(7);
+  std::vector<Variant> variants(2);
+  variants[1].edits = parse_edits("0 drop-mlp", 1, MagnitudeScope::kTensor, "test");
+  const StreamTree tree = build_stream_tree(variants, 1);
   for (const at::ScalarType type : kKernelTypes) {
     // Heads that share keys in fours, twos and not at all; the last has no loads of 16 bytes.
     for (const Heads& heads : {Heads{16, 8, 128}, {8, 2, 64}, {6, 1, 32}, {3, 3, 20}}) {
       for (const int64_t prefix : {0, 200}) {
         CAPTURE(c10::toString(type), heads.q, heads.head_dim, prefix);
         const PackedRows packed = packed_of(prefix, {150, 1, 70});
-        const StreamTree tree = build_stream_tree(std::vector<Variant>(1), 1);
         PlainKv with(packed, {0}, tree, KeepKv::kYes, device, DeviceOps(under_test.table));
         PlainKv without(packed, {0}, tree, KeepKv::kYes, device);
         PlainKv expected(packed, {0}, tree, KeepKv::kYes, at::kCPU);
-        const Qkv prompts = draw(packed.num_rows(), heads, type, device);
-        const std::vector<int64_t> first_branch{0};
-        const at::Tensor attended =
-            with.attend_prompts(0, first_branch, prompts, Queries::kAllRows);
-        without.attend_prompts(0, first_branch, prompts, Queries::kAllRows);
-        CHECK(is_close(
-            attended.cpu(),
-            expected.attend_prompts(0, first_branch, on_cpu(prompts), Queries::kAllRows)));
-        // The second prompt ends with the prefix where there is one; slots are in no order.
+        for (const int64_t branch : {0, 1}) {
+          const std::vector<int64_t> branches{branch};
+          const Qkv prompts = draw(packed.num_rows(), heads, type, device);
+          const at::Tensor attended = with.attend_prompts(0, branches, prompts, Queries::kAllRows);
+          without.attend_prompts(0, branches, prompts, Queries::kAllRows);
+          CHECK(is_close(
+              attended.cpu(),
+              expected.attend_prompts(0, branches, on_cpu(prompts), Queries::kAllRows)));
+        }
+        // The second prompt ends with the prefix where there is one; branches and slots are in no
+        // order.
         const int64_t second_len = prefix > 0 ? prefix : 1;
         const std::vector<GeneratedRow> rows{
-            {0, 0, prefix + 150, 2}, {0, 1, second_len, 0}, {0, 2, prefix + 70, 1}};
-        at::Tensor positions = at::tensor({prefix + 150, second_len, prefix + 70}, at::kInt);
+            {1, 2, prefix + 70, 1}, {0, 0, prefix + 150, 2}, {0, 1, second_len, 0}};
+        at::Tensor positions = at::tensor({prefix + 70, prefix + 150, second_len}, at::kInt);
         std::vector<std::unique_ptr<GeneratedRows>> told;
         for (PlainKv* kv : {&with, &without, &expected}) {
           kv->reserve_generated(3, under_test.num_generated);

@@ -14,16 +14,18 @@ namespace host_grid {
 
 namespace {
 
-constexpr size_t kStackBytes = size_t{64} << 10;
+constexpr size_t kStackBytes = size_t{256} << 10;
 constexpr unsigned kWarp = 32;
+constexpr size_t kMostSharedBytes = size_t{48} << 10;  ///< of a launch that asks for no more
 
 enum class State { kReady, kAtBarrier, kInExchange, kDone };
 
 struct Fiber {
   ucontext_t context{};
-  std::unique_ptr<std::byte[]> stack = std::make_unique<std::byte[]>(kStackBytes);
+  std::unique_ptr<std::byte[]> stack = std::make_unique_for_overwrite<std::byte[]>(kStackBytes);
   void* sanitizer_stack = nullptr;
   State state = State::kReady;
+  int lane_mask = 0;  ///< of the exchange
   unsigned num_exchanges = 0;
   /// Two of them, since a lane may give its next value before all have read the last.
   std::array<float, 2> given{};
@@ -62,6 +64,8 @@ void begin(Fiber& fiber) {
   fiber.context.uc_stack.ss_size = kStackBytes;
   fiber.context.uc_link = nullptr;
   makecontext(&fiber.context, run_thread, 0);
+  // Else the sanitizer of GCC 12 forgets what lies between variables at every change of fibers.
+  fiber.context.uc_stack.ss_size = 0;
   fiber.state = State::kReady;
   fiber.num_exchanges = 0;
 }
@@ -91,10 +95,14 @@ void release(unsigned threads) {
       if (fibers[thread].state == from) fibers[thread].state = State::kReady;
     }
   };
+  const auto are_agreed = [&](unsigned warp) {
+    return std::all_of(
+        fibers.begin() + warp, fibers.begin() + warp + kWarp, [&](const Fiber& fiber) {
+          return fiber.state == State::kInExchange && fiber.lane_mask == fibers[warp].lane_mask;
+        });
+  };
   for (unsigned warp = 0; warp + kWarp <= threads; warp += kWarp) {
-    if (count(warp, warp + kWarp, State::kInExchange) == kWarp) {
-      go_on(warp, warp + kWarp, State::kInExchange);
-    }
+    if (are_agreed(warp)) go_on(warp, warp + kWarp, State::kInExchange);
   }
   // Threads that have ended are not waited for.
   if (count(0, threads, State::kAtBarrier) + count(0, threads, State::kDone) == threads) {
@@ -118,11 +126,13 @@ void run_block(unsigned threads) {
     release(threads);
   }
   for (unsigned thread = 0; thread < threads; ++thread) {
-    if (fibers[thread].state == State::kDone) continue;
+    const State state = fibers[thread].state;
+    if (state == State::kDone) continue;
+    // Their stacks are in the middle of something.
+    fibers.clear();
     throw std::logic_error(
-        fibers[thread].state == State::kAtBarrier
-            ? "threads of a block do not all come to a barrier"
-            : "lanes of a warp do not all exchange values");
+        state == State::kAtBarrier ? "threads of a block do not all come to a barrier"
+                                   : "lanes of a warp do not all exchange values");
   }
 }
 
@@ -132,6 +142,10 @@ void set_order(Order wanted) { order = wanted; }
 
 void run(dim3 blocks, unsigned threads, size_t shared_bytes, const std::function<void()>& thread) {
   if (threads == 0 || threads > 1024) throw std::logic_error("a block has 1 to 1024 threads");
+  if (blocks.x == 0 || blocks.y == 0 || blocks.y > 65'535) {
+    throw std::logic_error("a grid has 1 to 65,535 rows of blocks");
+  }
+  if (shared_bytes > kMostSharedBytes) throw std::logic_error("a block may share 48 KiB");
   program = &thread;
   gridDim = blocks;
   blockDim = dim3(threads);
@@ -150,8 +164,11 @@ float* dynamic_shared() { return shared.data(); }
 
 void wait_for_block() { return_to_scheduler(State::kAtBarrier); }
 
-float exchange(float value, int lane_mask) {
+float exchange(unsigned lanes, float value, int lane_mask) {
   Fiber& fiber = fibers[running];
+  // Nobody meets in an exchange that a GPU does not define, and the block is given up.
+  const bool is_defined = lanes == ~0U && lane_mask > 0 && lane_mask < static_cast<int>(kWarp);
+  fiber.lane_mask = is_defined ? lane_mask : -1 - static_cast<int>(running);
   const unsigned turn = fiber.num_exchanges++ % 2;
   const unsigned thread = running;
   fiber.given[turn] = value;

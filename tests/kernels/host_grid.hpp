@@ -9,10 +9,13 @@
 #include <cstdint>
 #include <functional>
 
-// Blocks come one after the other, so one place is enough for what their threads share.
+// Blocks come one after the other, so one place is enough for what their threads share. A block
+// finds there what the one before left.
 #define __shared__ static
 #define __global__
 #define __device__
+#define __forceinline__ inline
+// Whether a launch keeps to them is not looked at.
 #define __launch_bounds__(threads)
 
 struct dim3 {
@@ -33,22 +36,22 @@ enum class Order { kAscending, kDescending };
 
 void set_order(Order order);
 
-/// Calls `thread` once for every thread of every block. Throws std::logic_error when threads wait
-/// for others that never come.
+/// Calls `thread` once for every thread of every block. Throws std::logic_error when a GPU would
+/// refuse the launch, and when threads wait for others that never come.
 void run(dim3 blocks, unsigned threads, size_t shared_bytes, const std::function<void()>& thread);
 
 /// Of the running block.
 float* dynamic_shared();
 void wait_for_block();
-/// What the lane of the same warp whose number differs by `lane_mask` gives; all lanes of a warp
-/// take part.
-float exchange(float value, int lane_mask);
+/// What the lane of the same warp whose number differs by `lane_mask` gives; all `lanes` of a warp
+/// take part, with the same mask.
+float exchange(unsigned lanes, float value, int lane_mask);
 
 }  // namespace host_grid
 
 inline void __syncthreads() { host_grid::wait_for_block(); }
-inline float __shfl_xor_sync(unsigned, float value, int lane_mask) {
-  return host_grid::exchange(value, lane_mask);
+inline float __shfl_xor_sync(unsigned lanes, float value, int lane_mask) {
+  return host_grid::exchange(lanes, value, lane_mask);
 }
 inline float __expf(float x) { return std::exp(x); }
 inline int min(int a, int b) { return a < b ? a : b; }

@@ -4,9 +4,6 @@
 #include "kernels/host_grid.hpp"
 #include "kernels/under_test.hpp"
 
-// libtorch keeps what it once has.
-extern "C" const char* __asan_default_options() { return "detect_leaks=0"; }
-
 namespace prune_sweep {
 
 namespace {

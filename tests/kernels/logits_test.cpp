@@ -42,15 +42,20 @@ TEST_CASE("the kernel of logits reads rows of any length") {
   at::manual_seed(6);
   for (const int64_t ids : {1, 1000, 151'936}) {
     CAPTURE(ids);
-    at::Tensor logits = random({4, ids}, at::kFloat, under_test.device);
-    logits[2].fill_(1);
+    at::Tensor logits = random({5, ids}, at::kFloat, under_test.device);
+    logits[3].fill_(1);
+    logits[4].fill_(std::numeric_limits<float>::quiet_NaN());
+    const at::Tensor numbers = logits.narrow(0, 0, 4);
     const LogitStates states = ops.scan_logits(logits, LogitsUse::kTotal);
-    CHECK(at::equal(states.top, logits.amax(1)));
-    CHECK(at::equal(states.top_id[0].to(at::kLong), logits[0].argmax()));
-    CHECK(states.top_id[2].item<int32_t>() == 0);
+    CHECK(at::equal(states.top.narrow(0, 0, 4), numbers.amax(1)));
+    CHECK(
+        at::equal(states.top_id.narrow(0, 0, 3).to(at::kLong), numbers.narrow(0, 0, 3).argmax(1)));
+    CHECK(states.top_id[3].item<int32_t>() == 0);
+    CHECK(states.top_id[4].item<int32_t>() == -1);
+    CHECK(std::isnan(states.total[4].item<double>()));
     CHECK(at::allclose(
-        states.top.to(at::kDouble) + states.total.log(),
-        at::logsumexp(logits.to(at::kDouble), {1}),
+        (states.top.to(at::kDouble) + states.total.log()).narrow(0, 0, 4),
+        at::logsumexp(numbers.to(at::kDouble), {1}),
         1e-6,
         1e-6));
     const LogitStates tops = ops.scan_logits(logits, LogitsUse::kGreedy);

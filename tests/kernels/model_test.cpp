@@ -3,7 +3,7 @@
 #include <c10/core/InferenceMode.h>
 
 #include <cmath>
-#include <memory>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -14,6 +14,7 @@
 #include "engine/pruner.hpp"
 #include "engine/random_model.hpp"
 #include "kernels/under_test.hpp"
+#include "prune_sweep/core/stream_tree.hpp"
 #include "prune_sweep/model/checkpoint.hpp"
 
 using namespace prune_sweep;
@@ -98,8 +99,10 @@ TEST_CASE("kernels give a model the scores and answers of libtorch's operations"
     for (size_t question = 0; question < questions.size(); ++question) {
       for (size_t choice = 0; choice < 2; ++choice) {
         CAPTURE(stream, question, choice);
-        const float loglik = scores[stream][question][choice].loglik;
-        CHECK(std::abs(loglik - expected_scores[stream][question][choice].loglik) < 1e-4);
+        const ContinuationScore& score = scores[stream][question][choice];
+        const ContinuationScore& expected = expected_scores[stream][question][choice];
+        CHECK(std::abs(score.loglik - expected.loglik) < 1e-4);
+        CHECK(score.greedy == expected.greedy);
       }
     }
   }
@@ -118,6 +121,7 @@ TEST_CASE("kernels give a model the scores and answers of libtorch's operations"
       const Generation& answer = answers[stream][prompt];
       const Generation& expected = expected_answers[stream][prompt];
       CHECK(answer.ids == expected.ids);
+      CHECK(answer.stop == expected.stop);
       CHECK(std::abs(answer.solution_loglik - expected.solution_loglik) < 1e-4);
     }
   }

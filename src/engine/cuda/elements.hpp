@@ -1,32 +1,26 @@
 /// \file
-/// What the kernels do to single elements, compiled for the device and, for the tests, for the
-/// host. Values are rounded to T where Hugging Face's implementation rounds; sums are the callers'.
+/// What the kernels do to single elements. Values are rounded to T where Hugging Face's
+/// implementation rounds; sums are the callers'.
 #pragma once
 
 #include <cmath>
 #include <cstdint>
 
-#ifdef __CUDACC__
-#define PRUNE_SWEEP_DEVICE __host__ __device__ __forceinline__
-#else
-#define PRUNE_SWEEP_DEVICE inline
-#endif
-
 namespace prune_sweep::elements {
 
 /// `value` as it would be after being stored as T.
 template <typename T>
-PRUNE_SWEEP_DEVICE float rounded(float value) {
+__device__ __forceinline__ float rounded(float value) {
   return static_cast<float>(static_cast<T>(value));
 }
 
 /// Of RMSNorm: `scale` is 1 / rms of the row.
 template <typename T>
-PRUNE_SWEEP_DEVICE float normed(float x, float scale, float weight) {
+__device__ __forceinline__ float normed(float x, float scale, float weight) {
   return rounded<T>(rounded<T>(x * scale) * weight);
 }
 
-PRUNE_SWEEP_DEVICE float inverse_rms(float sum_of_squares, float count, float eps) {
+__device__ __forceinline__ float inverse_rms(float sum_of_squares, float count, float eps) {
   return 1.0F / std::sqrt(sum_of_squares / count + eps);
 }
 
@@ -36,7 +30,7 @@ struct Pair {
   float second;
 };
 template <typename T>
-PRUNE_SWEEP_DEVICE Pair rotated(Pair x, float cos, float sin) {
+__device__ __forceinline__ Pair rotated(Pair x, float cos, float sin) {
   return {
       rounded<T>(rounded<T>(x.first * cos) - rounded<T>(x.second * sin)),
       rounded<T>(rounded<T>(x.second * cos) + rounded<T>(x.first * sin))};
@@ -44,18 +38,18 @@ PRUNE_SWEEP_DEVICE Pair rotated(Pair x, float cos, float sin) {
 
 /// SiLU(gate) * up.
 template <typename T>
-PRUNE_SWEEP_DEVICE float silu_mul(float gate, float up) {
+__device__ __forceinline__ float silu_mul(float gate, float up) {
   return rounded<T>(rounded<T>(gate / (1.0F + std::exp(-gate))) * up);
 }
 
 /// A sum's logarithm as arithmetic wants it: libtorch's kernel gives plus infinity to a query
 /// without keys.
-PRUNE_SWEEP_DEVICE float log_sum_of(float stored) {
+__device__ __forceinline__ float log_sum_of(float stored) {
   return stored == INFINITY ? -INFINITY : stored;
 }
 
 /// log(e^a + e^b); either may be infinite, see above.
-PRUNE_SWEEP_DEVICE float log_add(float a, float b) {
+__device__ __forceinline__ float log_add(float a, float b) {
   a = log_sum_of(a);
   b = log_sum_of(b);
   const float larger = a > b ? a : b;
@@ -70,7 +64,7 @@ struct Shares {
   float first;
   float second;
 };
-PRUNE_SWEEP_DEVICE Shares shares(float first_log_sum, float second_log_sum) {
+__device__ __forceinline__ Shares shares(float first_log_sum, float second_log_sum) {
   const float log_sum = log_add(first_log_sum, second_log_sum);
   return {
       std::exp(log_sum_of(first_log_sum) - log_sum),
@@ -78,7 +72,7 @@ PRUNE_SWEEP_DEVICE Shares shares(float first_log_sum, float second_log_sum) {
 }
 
 /// e^(score - top), where nothing has a score yet too.
-PRUNE_SWEEP_DEVICE float power(float score, float top) {
+__device__ __forceinline__ float power(float score, float top) {
   return score == -INFINITY ? 0.0F : std::exp(score - top);
 }
 
@@ -88,8 +82,8 @@ struct Logits {
   int32_t top_id;  ///< the lowest that has it, or -1
   double total;    ///< of e^(logit - top); NaN when a logit is none
 
-  PRUNE_SWEEP_DEVICE static Logits none() { return {-INFINITY, -1, 0}; }
-  PRUNE_SWEEP_DEVICE void add(const Logits& other) {
+  static __device__ __forceinline__ Logits none() { return {-INFINITY, -1, 0}; }
+  __device__ __forceinline__ void add(const Logits& other) {
     const float before = top;
     const bool is_lower = other.top == top && other.top_id >= 0 && other.top_id < top_id;
     if (other.top > top || is_lower) {
@@ -106,7 +100,7 @@ struct LogitScan {
   int32_t top_id = -1;
   float total = 0;
 
-  PRUNE_SWEEP_DEVICE void add(float logit, int32_t id, bool wants_total) {
+  __device__ __forceinline__ void add(float logit, int32_t id, bool wants_total) {
     if (logit > top) {
       total = wants_total ? total * power(top, logit) + 1 : 0;
       top = logit;
@@ -115,7 +109,7 @@ struct LogitScan {
       total += std::exp(logit - top);
     }
   }
-  PRUNE_SWEEP_DEVICE Logits result() const { return {top, top_id, total}; }
+  __device__ __forceinline__ Logits result() const { return {top, top_id, total}; }
 };
 
 }  // namespace prune_sweep::elements
