@@ -36,10 +36,10 @@ class Bench:
                            check=True)
         return path
 
-    def job(self, **keys):
+    def job(self, stem="job", **keys):
         """A job file; keys as sweep__layers="all"."""
         return sweep_runs.write_job(
-            self.scratch / "job.ini", self.model(), {name.replace("__", ".").replace("_", "-"): value for name, value in keys.items()})
+            self.scratch / f"{stem}.ini", self.model(), {name.replace("__", ".").replace("_", "-"): value for name, value in keys.items()})
 
     def run(self, keys, *options, **settings):
         """Runs a job of the program; see sweep_runs.run."""

@@ -145,11 +145,15 @@ def descendants(pid):
     return found
 
 
+def command_of(job, out, *options):
+    shutil.rmtree(out, ignore_errors=True)
+    return [str(BIN / "prune-sweep"), "run", str(job), "--no-gates", f"--output.dir={out}", *options]
+
+
 def run(bench, job, *options, ranks=1, in_bursts=True):
     """Runs a job to its end, in bursts with pauses when the bench was asked for pauses."""
     out = bench.scratch / "run"
-    shutil.rmtree(out, ignore_errors=True)
-    command = [str(BIN / "prune-sweep"), "run", str(job), "--no-gates", f"--output.dir={out}", *options]
+    command = command_of(job, out, *options)
     if ranks > 1:
         command = ["mpirun", "--oversubscribe", "--bind-to", "none", "-n", str(ranks), *command]
     launch_s = time.time()
@@ -179,12 +183,80 @@ def run(bench, job, *options, ranks=1, in_bursts=True):
 
 def stop(process):
     """Asks every supervisor under a process to give out no more work."""
+    send(process, signal.SIGUSR2, "prune-sweep")
+
+
+def send(process, number, name=None):
+    """Sends a signal to a process and those under it, or to those of a name."""
     for folder in descendants(process.pid):
         try:
-            if (folder / "comm").read_text().strip() == "prune-sweep":
-                os.kill(int(folder.name), signal.SIGUSR2)
+            if name is None or (folder / "comm").read_text().strip() == name:
+                os.kill(int(folder.name), number)
         except (FileNotFoundError, ProcessLookupError):
             continue
+
+
+@dataclasses.dataclass
+class HeldRun:
+    """A run that is held up again and again."""
+
+    process: subprocess.Popen
+    out: pathlib.Path
+    share_s: float  # of every turn
+    launch_s: float
+    watch: Watch
+    held: list  # (from, to), by time.time()
+
+    def take_turn(self):
+        """Goes on for its share; whether it has ended."""
+        self.held[-1][1] = time.time()
+        send(self.process, signal.SIGCONT)
+        try:
+            self.process.wait(self.share_s)
+            return True
+        except subprocess.TimeoutExpired:
+            self.hold()
+            return False
+
+    def hold(self):
+        send(self.process, signal.SIGSTOP)
+        self.held.append([time.time(), None])
+
+    def result(self):
+        """The Run, whose units took what they were not held up."""
+        self.watch.end()
+        text = self.process.stdout.read()
+        if self.process.returncode != 0:
+            sys.exit(text)
+        done = read(self.out, self.launch_s, time.time(), [self.watch])
+        begin_s = json.loads((self.out / "status.json").read_text())["started_s"]
+        for unit in done.units:
+            first_s, last_s = begin_s + unit.started_s, begin_s + unit.started_s + unit.elapsed_s
+            unit.elapsed_s -= sum(max(0.0, min(last_s, end) - max(first_s, begin)) for begin, end in self.held)
+        return done
+
+
+def run_side_by_side(bench, jobs):
+    """{name: Run} of {name: (job, seconds)}: each goes on for so long in turn, so that all see the same hours of a machine."""
+    runs = {}
+    for name, (job, share_s) in jobs.items():
+        out = bench.scratch / f"run-{len(runs)}"
+        process = subprocess.Popen(command_of(job, out), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        runs[name] = HeldRun(process, out, share_s, time.time(), Watch(process.pid), [])
+        runs[name].hold()
+    try:
+        done = {}
+        while len(done) < len(runs):
+            for name, run_of_it in runs.items():
+                if name not in done and run_of_it.take_turn():
+                    done[name] = run_of_it.result()
+        return {name: done[name] for name in jobs}
+    finally:
+        for run_of_it in runs.values():
+            run_of_it.watch.end()
+            if run_of_it.process.poll() is None:
+                send(run_of_it.process, signal.SIGKILL)
+                run_of_it.process.wait()
 
 
 def read(out, launch_s, end_s, watches):

@@ -24,6 +24,8 @@ SAMPLED_LEVEL = 50
 SAMPLED_LEVELS = (30, 50, 70)
 SAMPLE = {"sweep__layers": ",".join(map(str, SAMPLED_DROPS)), "sweep__magnitude": str(SAMPLED_LEVEL)}
 NEW_TOKENS = 128
+# Of runs that go on in turn, those of 39 variants and the fewest questions.
+TURN_S = 3
 # By number of workers, the largest makespan over the ideal one.
 MAKESPAN_BOUNDS = {8: 1.02, 64: 1.05, 512: 1.12, 1000: 1.15}
 
@@ -234,9 +236,12 @@ def linearity(bench):
     spread = pairs[:: len(pairs) // 117][:117]
     questions = {1: base, 2: 2 * base, 4: 4 * base}
     variants = {39: [], 78: spread[:39], 156: spread}
-    values = bench.alternate(
-        {f"{times}x questions": lambda c=c: bench.run(SWEEP | mmlu_keys("anatomy", c)) for times, c in questions.items()}
-        | {f"{number} variants": lambda v=v: bench.run(SWEEP | {"sweep__variant": v} | mmlu_keys("anatomy", base)) for number, v in variants.items() if v})
+    # What each takes of a turn goes with its work, so that all end at about the same time.
+    jobs = {f"{times}x questions": (bench.job(f"questions-{times}", **SWEEP | mmlu_keys("anatomy", count)), TURN_S * times) for times, count in questions.items()}
+    jobs |= {f"{number} variants": (bench.job(f"variants-{number}", **SWEEP | {"sweep__variant": more} | mmlu_keys("anatomy", base)), TURN_S * number / 39)
+             for number, more in variants.items() if more}
+    rounds = [sweep_runs.run_side_by_side(bench, jobs) for _ in range(bench.repeat)]
+    values = {name: [runs[name] for runs in rounds] for name in jobs}
     rows = []
     for title, names in (("questions", [f"{times}x questions" for times in questions]),
                          ("variants", ["1x questions", "78 variants", "156 variants"])):
@@ -246,9 +251,9 @@ def linearity(bench):
         rows.append(Row(
             f"cost as work grows, {title}: A, one subject", "linear", 100 * worst, "% off", 5, less_is_better=True,
             figures={f"{name}, s": [run.busy_s for run in values[name]] for name in names}
-            | {f"{name}, s/TFLOP": [1e12 * run.busy_s / run.flops for run in values[name]] for name in names}
-            | {f"{name}, without editing, s/TFLOP": [1e12 * (run.busy_s - run.phases_s["edit_s"]) / run.flops for run in values[name]] for name in names},
-            note="Weights are edited once for each level, however many the questions. Seconds by the plan's work (a subject's prefix is computed once for all its questions, so work grows less than questions do)."))
+            | {f"{name}, s/TFLOP": [1e12 * run.busy_s / run.flops for run in values[name]] for name in names},
+            note="Each run goes on for some seconds in turn while the others are held up, longer the more it has to do: a machine's speed changes in that "
+                 "time. Seconds by the plan's work (a subject's prefix is computed once for all its questions, so work grows less than questions do)."))
     return rows
 
 
