@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <bit>
 #include <cstring>
 
 #include "engine/lanes.hpp"
@@ -17,14 +18,31 @@ PRUNE_SWEEP_INLINE bool is_equal(const char* stored, int64_t i, Word magnitude) 
   return static_cast<Word>(word << 1) == static_cast<Word>(magnitude << 1);
 }
 
+/// How many of the kBlock words at `stored` have this magnitude.
+template <int64_t kBlock, typename Word>
+PRUNE_SWEEP_INLINE int64_t count_equal(const char* stored, Word magnitude) {
+  constexpr auto kTogether = static_cast<int64_t>(64 / sizeof(Word));
+  using Words __attribute__((vector_size(64))) = Word;
+  // A lane sees kBlock / kTogether words, which it can count.
+  Words counts{};
+  for (int64_t i = 0; i < kBlock; i += kTogether) {
+    Words words;
+    std::memcpy(&words, stored + i * static_cast<int64_t>(sizeof(Word)), sizeof words);
+    counts -= std::bit_cast<Words>((words << 1) == static_cast<Word>(magnitude << 1));
+  }
+  int64_t equal = 0;
+  for (int64_t lane = 0; lane < kTogether; ++lane) equal += counts[lane];
+  return equal;
+}
+
 template <typename Word>
 PRUNE_SWEEP_INLINE int64_t
 find_end(const char* stored, int64_t count, Word magnitude, int64_t num) {
-  constexpr int64_t kBlock = 256;  // a constant, so that the loop becomes vector operations
+  constexpr int64_t kBlock = 2048;
   int64_t first = 0;
   for (; num > 0 && first + kBlock <= count; first += kBlock) {
-    int32_t equal = 0;
-    for (int64_t i = first; i < first + kBlock; ++i) equal += is_equal(stored, i, magnitude);
+    const int64_t equal =
+        count_equal<kBlock>(stored + first * static_cast<int64_t>(sizeof(Word)), magnitude);
     if (equal >= num) break;
     num -= equal;
   }
