@@ -183,44 +183,52 @@ def run(bench, job, *options, ranks=1, in_bursts=True):
 
 def stop(process):
     """Asks every supervisor under a process to give out no more work."""
-    send(process, signal.SIGUSR2, "prune-sweep")
+    send(process, signal.SIGUSR2, lambda name: name == "prune-sweep")
 
 
-def send(process, number, name=None):
-    """Sends a signal to a process and those under it, or to those of a name."""
+def send(process, number, is_meant):
+    """Sends a signal to a process and those under it, as far as `is_meant`(name)."""
     for folder in descendants(process.pid):
         try:
-            if name is None or (folder / "comm").read_text().strip() == name:
+            if is_meant((folder / "comm").read_text().strip()):
                 os.kill(int(folder.name), number)
         except (FileNotFoundError, ProcessLookupError):
             continue
 
 
-@dataclasses.dataclass
-class HeldRun:
-    """A run that is held up again and again."""
+def is_ours(name):
+    """Not the launcher's daemon, which would hand a signal on."""
+    return name.startswith("prune-sweep")
 
-    process: subprocess.Popen
-    out: pathlib.Path
-    share_s: float  # of every turn
-    launch_s: float
-    watch: Watch
-    held: list  # (from, to), by time.time()
+
+class HeldRun:
+    """A run that is held up again and again, after so many seconds each time."""
+
+    def __init__(self, job, out, share_s):
+        self.command = command_of(job, out)
+        self.out = out
+        self.share_s = share_s
+        self.process = None
+        self.held = []  # [from, to], by time.time()
 
     def take_turn(self):
-        """Goes on for its share; whether it has ended."""
-        self.held[-1][1] = time.time()
-        send(self.process, signal.SIGCONT)
+        """Starts it, or lets it go on; whether it has ended."""
+        if self.process is None:
+            self.launch_s = time.time()
+            # In a session of its own: when a shell ends, the kernel hangs up on what it left behind held.
+            self.process = subprocess.Popen(
+                self.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+            self.watch = Watch(self.process.pid)
+        else:
+            self.held[-1][1] = time.time()
+            send(self.process, signal.SIGCONT, is_ours)
         try:
             self.process.wait(self.share_s)
             return True
         except subprocess.TimeoutExpired:
-            self.hold()
+            send(self.process, signal.SIGSTOP, is_ours)
+            self.held.append([time.time(), None])
             return False
-
-    def hold(self):
-        send(self.process, signal.SIGSTOP)
-        self.held.append([time.time(), None])
 
     def result(self):
         """The Run, whose units took what they were not held up."""
@@ -235,28 +243,27 @@ class HeldRun:
             unit.elapsed_s -= sum(max(0.0, min(last_s, end) - max(first_s, begin)) for begin, end in self.held)
         return done
 
+    def kill(self):
+        if self.process is not None and self.process.poll() is None:
+            self.watch.end()
+            send(self.process, signal.SIGKILL, is_ours)
+            self.process.wait()
+
 
 def run_side_by_side(bench, jobs):
     """{name: Run} of {name: (job, seconds)}: each goes on for so long in turn, so that all see the same hours of a machine."""
-    runs = {}
-    for name, (job, share_s) in jobs.items():
-        out = bench.scratch / f"run-{len(runs)}"
-        process = subprocess.Popen(command_of(job, out), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        runs[name] = HeldRun(process, out, share_s, time.time(), Watch(process.pid), [])
-        runs[name].hold()
+    runs = {name: HeldRun(job, bench.scratch / f"run-{number}", share_s) for number, (name, (job, share_s)) in enumerate(jobs.items())}
+    done = {}
     try:
-        done = {}
         while len(done) < len(runs):
             for name, run_of_it in runs.items():
                 if name not in done and run_of_it.take_turn():
                     done[name] = run_of_it.result()
+                    print(f"  {name}: {done[name].busy_s:.0f} s", flush=True)
         return {name: done[name] for name in jobs}
     finally:
         for run_of_it in runs.values():
-            run_of_it.watch.end()
-            if run_of_it.process.poll() is None:
-                send(run_of_it.process, signal.SIGKILL)
-                run_of_it.process.wait()
+            run_of_it.kill()
 
 
 def read(out, launch_s, end_s, watches):
