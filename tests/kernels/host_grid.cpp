@@ -85,29 +85,25 @@ unsigned in_order(unsigned index, unsigned count) {
 
 /// Lets those go on who have all come to where they wait for each other.
 void release(unsigned threads) {
-  const auto count = [&](unsigned begin, unsigned end, State state) {
-    return std::count_if(fibers.begin() + begin, fibers.begin() + end, [state](const Fiber& fiber) {
-      return fiber.state == state;
-    });
+  const auto all_of = [](unsigned begin, unsigned end, auto is) {
+    return std::all_of(fibers.begin() + begin, fibers.begin() + end, is);
   };
   const auto go_on = [](unsigned begin, unsigned end, State from) {
     for (unsigned thread = begin; thread < end; ++thread) {
       if (fibers[thread].state == from) fibers[thread].state = State::kReady;
     }
   };
-  const auto are_agreed = [&](unsigned warp) {
-    return std::all_of(
-        fibers.begin() + warp, fibers.begin() + warp + kWarp, [&](const Fiber& fiber) {
-          return fiber.state == State::kInExchange && fiber.lane_mask == fibers[warp].lane_mask;
-        });
-  };
   for (unsigned warp = 0; warp + kWarp <= threads; warp += kWarp) {
-    if (are_agreed(warp)) go_on(warp, warp + kWarp, State::kInExchange);
+    const bool are_agreed = all_of(warp, warp + kWarp, [&](const Fiber& fiber) {
+      return fiber.state == State::kInExchange && fiber.lane_mask == fibers[warp].lane_mask;
+    });
+    if (are_agreed) go_on(warp, warp + kWarp, State::kInExchange);
   }
   // Threads that have ended are not waited for.
-  if (count(0, threads, State::kAtBarrier) + count(0, threads, State::kDone) == threads) {
-    go_on(0, threads, State::kAtBarrier);
-  }
+  const bool have_all_come = all_of(0, threads, [](const Fiber& fiber) {
+    return fiber.state == State::kAtBarrier || fiber.state == State::kDone;
+  });
+  if (have_all_come) go_on(0, threads, State::kAtBarrier);
 }
 
 void run_block(unsigned threads) {
